@@ -1,0 +1,478 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Units: their table, their life and death, and who is attached to them.
+ *
+ * A unit is born complete (its nodes may be opened before pmt_unit_new
+ * returns) and dies in two steps: pmt_unit_delete makes it dead and takes its
+ * nodes away; the device's release frees it when the last file is closed.  Its
+ * number stays taken until then.
+ */
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <linux/random.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/xarray.h>
+
+#include "pmt.h"
+
+DEFINE_MUTEX(pmt_units_lock);
+static DEFINE_XARRAY_ALLOC(pmt_units);
+static LIST_HEAD(pmt_personalities);		/* pmt_units_lock */
+static DECLARE_WAIT_QUEUE_HEAD(pmt_units_gone);
+static dev_t pmt_slave_devt;
+
+struct class pmt_class = {
+	.name = "pmt",
+};
+EXPORT_SYMBOL_GPL(pmt_class);
+
+static void pmt_unit_release(struct device *dev)
+{
+	struct pmt_unit *unit = container_of(dev, struct pmt_unit, dev);
+
+	put_pid(unit->server_pid);
+	xa_erase(&pmt_units, unit->number);
+	kfree(unit);
+	wake_up_all(&pmt_units_gone);
+}
+
+void pmt_unit_put(struct pmt_unit *unit)
+{
+	put_device(&unit->dev);
+}
+
+/* The unit of that number, if it lives; to be put. */
+struct pmt_unit *pmt_unit_find(u32 number)
+{
+	struct pmt_unit *unit;
+
+	xa_lock(&pmt_units);
+	unit = xa_load(&pmt_units, number);
+	if (unit && (READ_ONCE(unit->dead) || !kobject_get_unless_zero(&unit->dev.kobj)))
+		unit = NULL;
+	xa_unlock(&pmt_units);
+	return unit;
+}
+
+/* The first living unit of that number or above; to be put. */
+struct pmt_unit *pmt_unit_next(u32 number)
+{
+	unsigned long index = number;
+	struct pmt_unit *unit;
+
+	xa_lock(&pmt_units);
+	xa_for_each_start(&pmt_units, index, unit, number)
+		if (!READ_ONCE(unit->dead) &&
+		    kobject_get_unless_zero(&unit->dev.kobj))
+			break;
+	xa_unlock(&pmt_units);
+	return unit;
+}
+
+/* Called with unit->lock held or before anybody knows the unit. */
+void pmt_unit_event(struct pmt_unit *unit, enum pmt_event event, u8 key)
+{
+	pmt_netlink_event(unit, event, key);
+}
+
+/* ---- losing the server, and the end of the store ---- */
+
+/*
+ * Nobody has an end open and no command is left: the pages go.  What was not
+ * looked at yet is the personality's to remember.
+ */
+void pmt_store_settle(struct pmt_unit *unit)
+{
+	struct pmt_store *store = unit->store;
+
+	lockdep_assert_held(&unit->control);
+	if (!store || unit->slave || unit->master_open ||
+	    store->ring.done != store->ring.tail)
+		return;
+	unit->personality->reap(unit->master);
+	spin_lock(&unit->lock);
+	unit->first = store->ring.tail;
+	unit->store = NULL;
+	if (unit->state == PMT_STATE_RECOVERING)
+		unit->state = PMT_STATE_UNSERVED;
+	spin_unlock(&unit->lock);
+	pmt_store_free(store);
+	module_put(unit->personality->owner);
+}
+
+static bool pmt_unit_waits(const struct pmt_unit *unit)
+{
+	return unit->master_open ||
+	       unit->store->ring.done != unit->store->ring.tail;
+}
+
+/* The slave end is gone: from now on the recovery time runs. */
+void pmt_server_lost(struct pmt_unit *unit)
+{
+	u32 recovery = 0;
+
+	lockdep_assert_held(&unit->control);
+	spin_lock(&unit->lock);
+	pmt_unit_collect(unit);
+	if (unit->state == PMT_STATE_SERVED) {
+		unit->state = PMT_STATE_UNSERVED;
+		if (pmt_unit_waits(unit) && unit->recovery) {
+			unit->state = PMT_STATE_RECOVERING;
+			recovery = unit->recovery;
+		} else {
+			pmt_unit_give_up(unit);
+		}
+	}
+	pmt_unit_event(unit, PMT_EVENT_SERVER_LOST, 0);
+	spin_unlock(&unit->lock);
+	if (recovery && recovery != PMT_RECOVERY_FOREVER) {
+		unit->recovery_end = jiffies + msecs_to_jiffies(recovery);
+		mod_delayed_work(system_wq, &unit->recovery_work,
+				 msecs_to_jiffies(recovery));
+	}
+	wake_up_all(&unit->master_wait);
+	pmt_store_settle(unit);
+}
+
+/* No server came back in time. */
+static void pmt_unit_recovery_over(struct work_struct *work)
+{
+	struct pmt_unit *unit = container_of(to_delayed_work(work), struct pmt_unit,
+					     recovery_work);
+
+	mutex_lock(&unit->control);
+	/* Else it fired for a server that was lost before the last one. */
+	if (unit->state == PMT_STATE_RECOVERING &&
+	    time_after_eq(jiffies, unit->recovery_end)) {
+		spin_lock(&unit->lock);
+		unit->state = PMT_STATE_UNSERVED;
+		pmt_unit_give_up(unit);
+		pmt_unit_event(unit, PMT_EVENT_ABORTED, 0);
+		spin_unlock(&unit->lock);
+		wake_up_all(&unit->master_wait);
+		pmt_store_settle(unit);
+	}
+	mutex_unlock(&unit->control);
+}
+
+/* Take the slave end away from whoever holds it. */
+static void pmt_unit_revoke(struct pmt_unit *unit)
+{
+	struct pmt_slave *slave = unit->slave;
+
+	lockdep_assert_held(&unit->control);
+	if (!slave)
+		return;
+	pmt_slave_revoke(slave);
+	unit->slave = NULL;
+	pmt_server_lost(unit);
+}
+
+static void pmt_unit_broken(struct work_struct *work)
+{
+	struct pmt_unit *unit = container_of(work, struct pmt_unit, broken_work);
+
+	mutex_lock(&unit->control);
+	if (unit->state == PMT_STATE_BROKEN)
+		pmt_unit_revoke(unit);
+	mutex_unlock(&unit->control);
+	wake_up_all(&unit->master_wait);
+}
+
+void pmt_unit_detach(struct pmt_unit *unit)
+{
+	mutex_lock(&unit->control);
+	pmt_unit_revoke(unit);
+	mutex_unlock(&unit->control);
+}
+
+/* Everything that waits fails; the unit is usable again by a new server. */
+void pmt_unit_abort(struct pmt_unit *unit)
+{
+	mutex_lock(&unit->control);
+	spin_lock(&unit->lock);
+	pmt_unit_collect(unit);
+	unit->state = PMT_STATE_UNSERVED;
+	pmt_unit_give_up(unit);
+	pmt_unit_event(unit, PMT_EVENT_ABORTED, 0);
+	spin_unlock(&unit->lock);
+	pmt_unit_revoke(unit);
+	wake_up_all(&unit->master_wait);
+	pmt_store_settle(unit);
+	mutex_unlock(&unit->control);
+}
+
+int pmt_unit_set(struct pmt_unit *unit, const u32 *recovery, const u8 *eot)
+{
+	spin_lock(&unit->lock);
+	if (recovery)
+		unit->recovery = *recovery;
+	if (eot)
+		unit->eot = *eot;
+	spin_unlock(&unit->lock);
+	return 0;
+}
+
+/* ---- the master end's opener ---- */
+
+/* The store exists until pmt_unit_close.  -ENXIO: nobody serves it; -EIO: broken. */
+int pmt_unit_open(struct pmt_unit *unit)
+{
+	int ret = -ENXIO;
+
+	mutex_lock(&unit->control);
+	if (unit->state == PMT_STATE_BROKEN) {
+		ret = -EIO;
+	} else if (!unit->dead && unit->store && unit->state != PMT_STATE_UNSERVED) {
+		unit->master_open = true;
+		ret = 0;
+	}
+	mutex_unlock(&unit->control);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(pmt_unit_open);
+
+void pmt_unit_close(struct pmt_unit *unit)
+{
+	mutex_lock(&unit->control);
+	unit->master_open = false;
+	pmt_store_settle(unit);
+	mutex_unlock(&unit->control);
+}
+EXPORT_SYMBOL_GPL(pmt_unit_close);
+
+/* Until a server is there: 0; -ENXIO none is expected, -ERESTARTSYS. */
+int pmt_unit_wait_served(struct pmt_unit *unit)
+{
+	int ret = wait_event_state(unit->master_wait,
+				   READ_ONCE(unit->dead) ||
+				   READ_ONCE(unit->state) != PMT_STATE_RECOVERING,
+				   PMT_INTERRUPTIBLE);
+
+	if (ret)
+		return ret;
+	if (READ_ONCE(unit->state) == PMT_STATE_SERVED && !READ_ONCE(unit->dead))
+		return 0;
+	return READ_ONCE(unit->state) == PMT_STATE_BROKEN ? -EIO : -ENXIO;
+}
+EXPORT_SYMBOL_GPL(pmt_unit_wait_served);
+
+/* ---- birth and death ---- */
+
+static struct pmt_personality *pmt_personality_find(const char *name)
+{
+	struct pmt_personality *personality;
+
+	lockdep_assert_held(&pmt_units_lock);
+	list_for_each_entry(personality, &pmt_personalities, list)
+		if (!strcmp(personality->name, name))
+			return personality;
+	return NULL;
+}
+
+static struct pmt_unit *pmt_unit_alloc(u32 data_size, u32 recovery, enum pmt_eot eot)
+{
+	struct pmt_unit *unit = kzalloc(sizeof(*unit), GFP_KERNEL_ACCOUNT);
+
+	if (!unit)
+		return NULL;
+	mutex_init(&unit->control);
+	spin_lock_init(&unit->lock);
+	init_waitqueue_head(&unit->server_wait);
+	init_waitqueue_head(&unit->master_wait);
+	INIT_DELAYED_WORK(&unit->recovery_work, pmt_unit_recovery_over);
+	INIT_WORK(&unit->broken_work, pmt_unit_broken);
+	unit->id = get_random_u64() | 1;
+	unit->data_size = data_size;
+	unit->recovery = recovery;
+	unit->eot = eot;
+	unit->first = 1;
+	unit->room = PMT_UNKNOWN;
+	unit->place.generation = 1;
+	unit->modes.buffered = 1;
+	unit->modes.compression = 1;
+	unit->limits.record_min = 1;
+	unit->limits.record_max = min(PMT_RECORD_MAX, data_size);
+	return unit;
+}
+
+static int pmt_unit_number(struct pmt_unit *unit, u32 number)
+{
+	int ret;
+
+	if (number == U32_MAX)
+		return xa_alloc(&pmt_units, &unit->number, unit,
+				XA_LIMIT(0, PMT_UNITS_MAX - 1), GFP_KERNEL);
+	if (number >= PMT_UNITS_MAX)
+		return -ERANGE;
+	unit->number = number;
+	ret = xa_insert(&pmt_units, number, unit, GFP_KERNEL);
+	return ret == -EBUSY ? -EEXIST : ret;
+}
+
+static void pmt_unit_bury(struct pmt_unit *unit)
+{
+	spin_lock(&unit->lock);
+	unit->dead = true;
+	pmt_unit_event(unit, PMT_EVENT_UNIT_REMOVED, 0);
+	spin_unlock(&unit->lock);
+	wake_up_all(&unit->master_wait);
+	wake_up_all(&unit->server_wait);
+	if (unit->master)
+		unit->personality->detach(unit->master);
+	cdev_device_del(&unit->cdev, &unit->dev);
+	cancel_delayed_work_sync(&unit->recovery_work);
+	cancel_work_sync(&unit->broken_work);
+	pmt_unit_put(unit);
+}
+
+static struct pmt_unit *pmt_unit_make(const struct pmt_personality *personality,
+				      u32 number, u32 data_size, u32 recovery,
+				      enum pmt_eot eot)
+{
+	struct pmt_unit *unit = pmt_unit_alloc(data_size, recovery, eot);
+	void *master;
+	int ret;
+
+	if (!unit)
+		return ERR_PTR(-ENOMEM);
+	ret = pmt_unit_number(unit, number);
+	if (ret) {
+		kfree(unit);
+		return ERR_PTR(ret);
+	}
+	unit->personality = personality;
+	device_initialize(&unit->dev);
+	unit->dev.class = &pmt_class;
+	unit->dev.release = pmt_unit_release;
+	unit->dev.devt = pmt_slave_devt + unit->number;
+	cdev_init(&unit->cdev, &pmt_slave_fops);
+	unit->cdev.owner = THIS_MODULE;
+	ret = dev_set_name(&unit->dev, "pmts%u", unit->number);
+	if (!ret)
+		ret = cdev_device_add(&unit->cdev, &unit->dev);
+	if (ret) {
+		unit->dead = true;
+		pmt_unit_put(unit);
+		return ERR_PTR(ret);
+	}
+	master = personality->attach(unit);
+	if (IS_ERR(master)) {
+		pmt_unit_bury(unit);
+		return ERR_CAST(master);
+	}
+	unit->master = master;
+	pmt_unit_event(unit, PMT_EVENT_UNIT_ADDED, 0);
+	return unit;
+}
+
+/* number U32_MAX: the first free one.  To be put. */
+struct pmt_unit *pmt_unit_new(const char *name, u32 number, u32 data_size,
+			      u32 recovery, enum pmt_eot eot)
+{
+	struct pmt_personality *personality;
+	struct pmt_unit *unit;
+
+	request_module("pmt-personality-%s", name);
+	mutex_lock(&pmt_units_lock);
+	personality = pmt_personality_find(name);
+	unit = personality ? pmt_unit_make(personality, number, data_size,
+					   recovery, eot) :
+			     ERR_PTR(-ENOPKG);
+	if (!IS_ERR(unit))
+		get_device(&unit->dev);
+	mutex_unlock(&pmt_units_lock);
+	return unit;
+}
+
+/* -EBUSY: an end is open, or commands wait for a server. */
+int pmt_unit_delete(struct pmt_unit *unit)
+{
+	int ret = 0;
+
+	mutex_lock(&pmt_units_lock);
+	mutex_lock(&unit->control);
+	if (unit->dead)
+		ret = -ENOENT;
+	else if (unit->slave || unit->master_open || unit->store)
+		ret = -EBUSY;
+	else
+		WRITE_ONCE(unit->dead, true);
+	mutex_unlock(&unit->control);
+	if (!ret)
+		pmt_unit_bury(unit);
+	mutex_unlock(&pmt_units_lock);
+	return ret;
+}
+
+/* ---- personalities ---- */
+
+int pmt_personality_register(struct pmt_personality *personality)
+{
+	int ret = 0;
+
+	mutex_lock(&pmt_units_lock);
+	if (pmt_personality_find(personality->name))
+		ret = -EEXIST;
+	else
+		list_add_tail(&personality->list, &pmt_personalities);
+	mutex_unlock(&pmt_units_lock);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(pmt_personality_register);
+
+/* Its module goes, so no unit of it has a store: all of them are idle. */
+void pmt_personality_unregister(struct pmt_personality *personality)
+{
+	struct pmt_unit *unit;
+	unsigned long index;
+
+	mutex_lock(&pmt_units_lock);
+	list_del(&personality->list);
+	xa_for_each(&pmt_units, index, unit) {
+		if (unit->personality != personality || READ_ONCE(unit->dead))
+			continue;
+		pmt_unit_bury(unit);
+	}
+	mutex_unlock(&pmt_units_lock);
+}
+EXPORT_SYMBOL_GPL(pmt_personality_unregister);
+
+/* What "units=" of its module asks for. */
+int pmt_personality_units(struct pmt_personality *personality, u32 count)
+{
+	struct pmt_unit *unit;
+	u32 number;
+	int ret = 0;
+
+	mutex_lock(&pmt_units_lock);
+	for (number = 0; number < count && !ret; number++) {
+		unit = pmt_unit_make(personality, U32_MAX, PMT_DATA_SIZE_DEFAULT,
+				     PMT_RECOVERY_DEFAULT, PMT_EOT_ST);
+		ret = PTR_ERR_OR_ZERO(unit);
+	}
+	mutex_unlock(&pmt_units_lock);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(pmt_personality_units);
+
+int pmt_units_init(void)
+{
+	int ret = class_register(&pmt_class);
+
+	if (ret)
+		return ret;
+	ret = alloc_chrdev_region(&pmt_slave_devt, 0, PMT_UNITS_MAX, "pmts");
+	if (ret)
+		class_unregister(&pmt_class);
+	return ret;
+}
+
+/* All units are buried; wait for the last release before its code goes. */
+void pmt_units_exit(void)
+{
+	wait_event(pmt_units_gone, xa_empty(&pmt_units));
+	unregister_chrdev_region(pmt_slave_devt, PMT_UNITS_MAX);
+	class_unregister(&pmt_class);
+}
