@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * pmtm.ko: the personality "tape", and the nodes of the master ends.
+ *
+ * Minor numbers are laid out as st's: bits 0-4 and 8-19 the unit, 5-6 the mode,
+ * 7 no rewind.  Only mode 0 has nodes.
+ */
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+
+#include "pmtm.h"
+
+static unsigned int units;
+module_param(units, uint, 0444);
+MODULE_PARM_DESC(units, "units to make at loading");
+
+static dev_t pmtm_devt;
+static atomic_t pmtm_tapes = ATOMIC_INIT(0);
+static DECLARE_WAIT_QUEUE_HEAD(pmtm_tapes_gone);
+
+#define PMTM_MINORS	(PMT_UNITS_MAX << 3)
+
+static unsigned int pmtm_minor(u32 number, bool rewind)
+{
+	return (number & 0x1f) | (number & ~0x1fu) << 3 | (rewind ? 0 : 1 << 7);
+}
+
+static void pmtm_tape_release(struct kref *kref)
+{
+	struct pmtm_tape *tape = container_of(kref, struct pmtm_tape, kref);
+
+	put_device(&tape->unit->dev);
+	kvfree(tape->rest.bytes);
+	kfree(tape);
+	if (atomic_dec_and_test(&pmtm_tapes))
+		wake_up_all(&pmtm_tapes_gone);
+}
+
+void pmtm_tape_put(struct pmtm_tape *tape)
+{
+	kref_put(&tape->kref, pmtm_tape_release);
+}
+
+static void pmtm_node_release(struct device *dev)
+{
+	struct pmtm_node *node = container_of(dev, struct pmtm_node, dev);
+
+	pmtm_tape_put(node->tape);
+}
+
+/* The node's device holds the tape from here on, whatever is returned. */
+static int pmtm_node_add(struct pmtm_tape *tape, struct pmtm_node *node, bool rewind)
+{
+	u32 number = tape->unit->number;
+	int ret;
+
+	kref_get(&tape->kref);
+	node->tape = tape;
+	node->rewind = rewind;
+	device_initialize(&node->dev);
+	node->dev.class = &pmt_class;
+	node->dev.parent = &tape->unit->dev;
+	node->dev.release = pmtm_node_release;
+	node->dev.devt = pmtm_devt + pmtm_minor(number, rewind);
+	cdev_init(&node->cdev, &pmtm_fops);
+	node->cdev.owner = THIS_MODULE;
+	ret = dev_set_name(&node->dev, "%spmtm%u", rewind ? "" : "n", number);
+	if (!ret)
+		ret = cdev_device_add(&node->cdev, &node->dev);
+	if (ret)
+		put_device(&node->dev);
+	return ret;
+}
+
+static void pmtm_node_remove(struct pmtm_node *node)
+{
+	cdev_device_del(&node->cdev, &node->dev);
+	put_device(&node->dev);
+}
+
+static struct pmtm_tape *pmtm_tape_new(struct pmt_unit *unit)
+{
+	struct pmtm_tape *tape = kzalloc(sizeof(*tape), GFP_KERNEL_ACCOUNT);
+
+	if (!tape)
+		return NULL;
+	kref_init(&tape->kref);
+	init_waitqueue_head(&tape->wait);
+	tape->unit = unit;
+	get_device(&unit->dev);
+	atomic_inc(&pmtm_tapes);
+	tape->file = -1;
+	tape->block = -1;
+	tape->ready = PMTM_NOT_READY;
+	tape->place.lbn = PMT_UNKNOWN;
+	tape->place.file = PMT_UNKNOWN;
+	tape->place.block = PMT_UNKNOWN;
+	tape->options = MT_ST_BUFFER_WRITES | MT_ST_ASYNC_WRITES | MT_ST_READ_AHEAD |
+			MT_ST_CAN_BSR;
+	return tape;
+}
+
+static void *pmtm_attach(struct pmt_unit *unit)
+{
+	struct pmtm_tape *tape = pmtm_tape_new(unit);
+	int ret;
+
+	if (!tape)
+		return ERR_PTR(-ENOMEM);
+	ret = pmtm_node_add(tape, &tape->nodes[PMTM_REWIND], true);
+	if (ret)
+		goto err_put;
+	ret = pmtm_node_add(tape, &tape->nodes[PMTM_NO_REWIND], false);
+	if (ret)
+		goto err_remove;
+	return tape;
+
+err_remove:
+	pmtm_node_remove(&tape->nodes[PMTM_REWIND]);
+err_put:
+	pmtm_tape_put(tape);
+	return ERR_PTR(ret);
+}
+
+static void pmtm_detach(void *master)
+{
+	struct pmtm_tape *tape = master;
+
+	pmtm_node_remove(&tape->nodes[PMTM_NO_REWIND]);
+	pmtm_node_remove(&tape->nodes[PMTM_REWIND]);
+	pmtm_tape_put(tape);
+}
+
+/* Nobody has the tape open: what failed is for the next one to be told. */
+static void pmtm_reap_all(void *master)
+{
+	struct pmtm_tape *tape = master;
+
+	tape->holding = false;
+	pmtm_reap(tape);
+}
+
+static struct pmt_personality pmtm_personality = {
+	.name = "tape",
+	.owner = THIS_MODULE,
+	.attach = pmtm_attach,
+	.detach = pmtm_detach,
+	.reap = pmtm_reap_all,
+};
+
+static int __init pmtm_init(void)
+{
+	int ret;
+
+	if (units > PMT_UNITS_MAX)
+		return -EINVAL;
+	ret = alloc_chrdev_region(&pmtm_devt, 0, PMTM_MINORS, "pmtm");
+	if (ret)
+		return ret;
+	ret = pmt_personality_register(&pmtm_personality);
+	if (ret)
+		goto err_region;
+	ret = pmt_personality_units(&pmtm_personality, units);
+	if (ret)
+		goto err_units;
+	return 0;
+
+err_units:
+	pmt_personality_unregister(&pmtm_personality);
+	wait_event(pmtm_tapes_gone, !atomic_read(&pmtm_tapes));
+err_region:
+	unregister_chrdev_region(pmtm_devt, PMTM_MINORS);
+	return ret;
+}
+
+static void __exit pmtm_exit(void)
+{
+	pmt_personality_unregister(&pmtm_personality);
+	wait_event(pmtm_tapes_gone, !atomic_read(&pmtm_tapes));
+	unregister_chrdev_region(pmtm_devt, PMTM_MINORS);
+}
+
+module_init(pmtm_init);
+module_exit(pmtm_exit);
+
+MODULE_DESCRIPTION("Pseudo magnetic tape: master ends that look like st");
+MODULE_LICENSE("GPL");
+MODULE_ALIAS("pmt-personality-tape");
