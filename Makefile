@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+#	make		library, daemons, tools
+#	make modules	pmts.ko and pmtm.ko for KERNEL (6.1 or 6.12), in build/kmod
+#	make demo	the main job, in a machine that it boots (HOST=1: here)
+#	make check	all tests (HOST=1: the system tests here)
+#	make install	DESTDIR=, PREFIX=
+#
+# demo and check install what is missing first, by tests/vm/setup.
+
+KERNEL ?= 6.1
+PREFIX ?= /usr/local
+CC ?= gcc
+OPT ?= -O2 -g
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+WARN += $(if $(CI),-Werror)
+PKGS := libnl-genl-3.0 libnl-3.0 json-c libsystemd
+
+CPPFLAGS := -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Ikmod/uapi -Ilib
+CFLAGS = -std=gnu11 $(OPT) $(WARN) -pthread -fPIC $(shell pkg-config --cflags $(PKGS))
+LDLIBS = $(shell pkg-config --libs $(PKGS)) -pthread
+
+LIB := $(sort $(wildcard lib/*.c lib/*/*.c))
+DAEMON := daemons/main.c daemons/control.c
+TOOL := $(sort $(wildcard tools/*.c))
+UNIT := $(sort $(wildcard tests/unit/check_*.c))
+UNIT_HELP := $(filter-out $(UNIT),$(sort $(wildcard tests/unit/*.c)))
+SYSTEM := $(sort $(wildcard tests/system/*.c))
+
+B := build/plain
+S := build/asan
+objs = $(patsubst %.c,$(1)/%.o,$(2))
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
+
+all: $(B)/libpmt.a $(B)/libpmt.so $(B)/tape-mirror $(B)/pmt
+
+$(B)/%.o: %.c
+	$(call say,CC,$@) mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# The unit tests: the same sources under AddressSanitizer and UBSan.
+$(S)/%.o: %.c
+	$(call say,CC,$@) mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -O1 -fsanitize=address,undefined \
+		-fno-sanitize-recover=undefined -MMD -MP -c -o $@ $<
+
+$(B)/libpmt.a: $(call objs,$(B),$(LIB))
+$(S)/libpmt.a: $(call objs,$(S),$(LIB))
+%/libpmt.a:
+	$(call say,AR,$@) rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(B)/libpmt.so: $(call objs,$(B),$(LIB)) lib/libpmt.map
+	$(call say,LD,$@) $(CC) -shared -Wl,-soname,libpmt.so.0 \
+		-Wl,--version-script=lib/libpmt.map -o $@ $(filter %.o,$^) $(LDLIBS)
+
+$(B)/tape-mirror: $(call objs,$(B),daemons/tape-mirror.c $(DAEMON)) $(B)/libpmt.a
+	$(call say,LD,$@) $(CC) -o $@ $^ $(LDLIBS)
+
+$(B)/pmt: $(call objs,$(B),$(TOOL)) $(B)/libpmt.a
+	$(call say,LD,$@) $(CC) -o $@ $^ $(LDLIBS)
+
+$(B)/tests/system/%: $(B)/tests/system/%.o $(B)/libpmt.a
+	$(call say,LD,$@) $(CC) -o $@ $^ $(LDLIBS)
+
+$(S)/tests/unit/check_%: $(S)/tests/unit/check_%.o $(call objs,$(S),$(UNIT_HELP)) $(S)/libpmt.a
+	$(call say,LD,$@) $(CC) -fsanitize=address,undefined -o $@ $^ \
+		$(LDLIBS) $$(pkg-config --libs check)
+
+unit-programs: $(patsubst %.c,$(S)/%,$(UNIT))
+system-programs: $(patsubst %.c,$(B)/%,$(SYSTEM))
+
+setup:
+	$(Q)tests/vm/setup
+
+modules: setup
+	$(Q)WERROR=$(if $(CI),1) tests/vm/modules $(KERNEL)
+
+# The environment is made first; sub-makes see the packages that setup brings.
+demo: setup
+	$(Q)$(MAKE) --no-print-directory all modules
+	$(Q)HOST=$(HOST) tests/demo/demo -k $(KERNEL)
+
+check: setup
+	$(Q)$(MAKE) --no-print-directory all unit-programs system-programs modules
+	$(Q)HOST=$(HOST) tests/check -k $(KERNEL)
+
+install: all
+	install -D -m 755 $(B)/pmt $(DESTDIR)$(PREFIX)/sbin/pmt
+	install -D -m 755 $(B)/tape-mirror $(DESTDIR)$(PREFIX)/sbin/tape-mirror
+	install -D -m 644 $(B)/libpmt.a $(DESTDIR)$(PREFIX)/lib/libpmt.a
+	install -D -m 755 $(B)/libpmt.so $(DESTDIR)$(PREFIX)/lib/libpmt.so.0
+	ln -sf libpmt.so.0 $(DESTDIR)$(PREFIX)/lib/libpmt.so
+	install -D -m 644 lib/pmt.h $(DESTDIR)$(PREFIX)/include/pmt.h
+	install -D -m 644 kmod/uapi/linux/pmt.h $(DESTDIR)$(PREFIX)/include/linux/pmt.h
+	install -D -m 644 udev/60-pmt.rules $(DESTDIR)/usr/lib/udev/rules.d/60-pmt.rules
+	for page in man/*; do install -D -m 644 $$page \
+		$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
+
+clean:
+	rm -rf build/plain build/asan build/kmod
+
+-include $(shell find $(B) $(S) -name '*.d' 2>/dev/null)
+
+.PHONY: all setup modules demo check install clean unit-programs system-programs
+.SECONDARY:
+.DELETE_ON_ERROR:
