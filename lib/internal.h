@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The inside of libpmt: drives, requests, the tree that they form, and the
+ * small helpers that every file uses.  Prototypes are sorted by the file that
+ * defines them.  Nothing here is installed.
+ *
+ * A drive executes numbered commands in order.  Front ends (server.c, later
+ * the RMT server and the copier) drive the root of a tree:
+ *
+ *	front end -> mirror -> worker (one thread a copy) -> filter -> leaf
+ *
+ * Who owns what: a request belongs to its submitter, who keeps it and its data
+ * alive until done() has been called; in between the drive alone touches it.
+ * A drive owns its children.  The session belongs to the front end and outlives
+ * the attachment.
+ */
+#ifndef PMT_INTERNAL_H
+#define PMT_INTERNAL_H
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <linux/pmt.h>
+
+#include "pmt.h"
+
+struct json_object;
+struct pmt_spec;
+struct pmt_spec;
+
+/* Scope clean-up: _cleanup_free_, _cleanup_close_ on a variable's declaration. */
+static inline void pmt_freep(void *p)
+{
+	free(*(void **)p);
+}
+
+static inline void pmt_closep(const int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+
+#define _cleanup_free_ __attribute__((cleanup(pmt_freep)))
+#define _cleanup_close_ __attribute__((cleanup(pmt_closep)))
+
+#define PMT_PAGE 4096u
+
+/* Wrap-safe order of command numbers. */
+static inline bool pmt_number_before(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) < 0;
+}
+
+/*
+ * Commands that only the library sends, by numbers above those of the kernel.
+ * CUT: go to the place and make it the end of data (a mirror brings back a copy
+ * that ran ahead).  SYNC makes all before it durable without a mark.
+ */
+enum { PMT_OP_CUT = 0x100, PMT_OP_SYNC };
+
+/* What a front end hands to every drive of the tree before the first command. */
+struct pmt_session {
+	uint64_t unit_id;	/* 0: no unit (copier, tests): guards are off */
+	struct pmt_place place;	/* after the last completed command */
+	struct pmt_modes modes;
+	/* All 0: none was seen yet.  A leaf's own word is the first: a mirror gives
+	 * each child a session of its own. */
+	uint64_t medium[PMT_MEDIUM_WORDS];
+	uint32_t depth;		/* requests at once, at most */
+	/*
+	 * The drive met early warning at place; any thread, at once, before the
+	 * result is done.  May be NULL.
+	 */
+	void (*early_warning)(const struct pmt_session *, const struct pmt_place *);
+	/* A copy failed or rejoined (PMT_EVENT_COPY_*); any thread; may be NULL. */
+	void (*event)(const struct pmt_session *, unsigned int event,
+		      const char *text);
+	void *context;
+};
+
+struct pmt_request {
+	struct pmt_command cmd;
+	void *data;		/* cmd.length bytes */
+	struct pmt_result result;
+	/* Called once, in order of submission for one drive, from any thread. */
+	void (*done)(struct pmt_request *);
+	void *context;		/* the submitter's */
+	struct pmt_request *next;	/* whoever queues it */
+};
+
+
+
+/*
+ * A drive has execute (blocking, one at a time, called by one thread) or submit
+ * (returns at once).  drive.c bridges either to the other side's wish.
+ *
+ * Law 2 for submit: results come in order; after a CHECK everything that was
+ * submitted is CANCELLED, until resume(), which the submitter calls when all
+ * that it had submitted is done.  cancel(n): requests with numbers before n that
+ * were not begun are CANCELLED; they still are done in order.  done() is never
+ * called inside submit(), resume() or cancel().
+ *
+ * All: Optional, unless said; NULL passes to the child, or does nothing in a
+ * drive without one.
+ */
+struct pmt_drive_ops {
+	const char *name;
+	size_t size;		/* of the struct that embeds pmt_drive first */
+	/* Take the options and open; on error the message is logged. */
+	int (*open)(struct pmt_drive *, const struct pmt_spec *);	/* Required */
+	void (*close)(struct pmt_drive *);	/* frees what open made, not the drive */
+	int (*attach)(struct pmt_drive *, const struct pmt_session *);
+	void (*detach)(struct pmt_drive *);
+	void (*execute)(struct pmt_drive *, struct pmt_request *);
+	void (*submit)(struct pmt_drive *, struct pmt_request *);
+	void (*resume)(struct pmt_drive *);
+	void (*cancel)(struct pmt_drive *, uint32_t number);
+	/* Limits from the leaves up: window is PMT_UNKNOWN if room is published. */
+	void (*limits)(struct pmt_drive *, struct pmt_limits *);
+	/* Cost from BOP to where the drive stands; PMT_UNKNOWN if not known. */
+	uint64_t (*used)(struct pmt_drive *);
+	/* Add to a JSON object; any thread: own locking. */
+	void (*status)(struct pmt_drive *, struct json_object *);
+};
+
+struct pmt_drive {
+	const struct pmt_drive_ops *ops;
+	struct pmt_drive *child;	/* of a filter */
+	char *text;			/* its specification, for messages */
+	const struct pmt_session *session;	/* while attached */
+};
+
+/*
+ * A parsed specification (spec.c).  Grammar, spaces allowed around tokens:
+ *
+ *	spec	:= { filter [ "?" options ] "|" } drive
+ *	drive	:= "mirror(" spec { "," spec } ")" [ "?" options ]
+ *		 | kind ":" target [ "?" options ]
+ *	options	:= key "=" value { "&" key "=" value }
+ *
+ * In target and value a backslash takes the special meaning from the character
+ * behind it: one of ? | , ( ) & = \\ and the blank.
+ */
+struct pmt_option {
+	char *key, *value;
+	int column;		/* of the key, from 1 */
+	bool used;		/* asked for by the drive's open() */
+};
+
+struct pmt_spec {
+	char *kind;		/* "image", "mirror", "limit", ... */
+	char *target;		/* of a leaf; else NULL */
+	struct pmt_option *options;
+	size_t n_options;
+	struct pmt_spec **children;
+	size_t n_children;	/* 0 leaf, 1 filter, n mirror */
+	char *text;		/* its part of the text */
+	char **error;		/* where refusals go; NULL: to the log */
+	int column;		/* of kind, from 1 */
+};
+
+/*
+ * A leaf: a drive that has a medium.  leaf.c executes commands on it by these
+ * primitives: law 1 (going to the place), its guards, fixed blocks, sense,
+ * residue, early warning and limits are written once, there.
+ *
+ * Every primitive keeps leaf->place (lbn, file, block) right, or sets what it
+ * does not know to PMT_UNKNOWN.  They return 0, one of enum pmt_at, or -errno:
+ * -ENOSPC physical end (nothing written), -EIO medium error, -EBADMSG data that
+ * does not match its checksum (medium error), -ENOMEDIUM, -EROFS protected,
+ * -ENODEV the drive is gone, -ENOTSUP.
+ */
+enum pmt_at {
+	PMT_AT_MARK = 1,	/* a filemark was crossed */
+	PMT_AT_EOD,		/* end of data, not crossed */
+	PMT_AT_BOP,		/* beginning of partition */
+	PMT_AT_EW,		/* done, and at or behind early warning */
+};
+
+struct pmt_leaf;
+
+struct pmt_leaf_ops {
+	/* One record here; what is behind is cut.  0, PMT_AT_EW, -errno. */
+	int (*write)(struct pmt_leaf *, const void *data, size_t length);
+	/*
+	 * The object here.  0: a record; *length its whole length, of which up to
+	 * size bytes are in buffer.  PMT_AT_MARK, PMT_AT_EOD, -errno.
+	 */
+	int (*read)(struct pmt_leaf *, void *buffer, size_t size, size_t *length);
+	/* count marks; *done of them written.  0, PMT_AT_EW, -errno. */
+	int (*marks)(struct pmt_leaf *, uint32_t count, uint32_t *done);
+	/* Make all durable.  0 or -errno. */
+	int (*sync)(struct pmt_leaf *);
+	/*
+	 * count records (negative: back); *left not spaced.  Stops behind (before,
+	 * going back) a mark that it crossed: PMT_AT_MARK; PMT_AT_EOD, PMT_AT_BOP.
+	 */
+	int (*space_records)(struct pmt_leaf *, int64_t count, int64_t *left);
+	/* count marks; PMT_AT_EOD, PMT_AT_BOP if there are not that many. */
+	int (*space_marks)(struct pmt_leaf *, int64_t count, int64_t *left);
+	/* To lbn; PMT_AT_EOD (and stands there) if it is beyond. */
+	int (*locate)(struct pmt_leaf *, uint32_t partition, uint64_t lbn);
+	int (*to_eod)(struct pmt_leaf *);
+	/* Make this place the end of data. */
+	int (*cut)(struct pmt_leaf *);
+	/* Load the medium, or re-load it, and stand at BOP. -ENOMEDIUM: there is none. */
+	int (*load)(struct pmt_leaf *);
+	/* Durable, unload; a stacker has the next volume in the drive after it. */
+	int (*unload)(struct pmt_leaf *);
+	int (*set_modes)(struct pmt_leaf *, const struct pmt_modes *);	/* Optional */
+	/* Remember, durably, that generation is loaded for unit_id.  Optional. */
+	int (*remember)(struct pmt_leaf *, uint64_t unit_id, uint64_t generation);
+	/* What was remembered; 0 or -ENODATA.  Optional. */
+	int (*recall)(struct pmt_leaf *, uint64_t *unit_id, uint64_t *generation);
+	uint64_t (*room)(struct pmt_leaf *);	/* cost before early warning */
+	uint64_t (*used)(struct pmt_leaf *);	/* cost from BOP to here */
+};
+
+#define PMT_LEAF_VOLUMES 64
+
+struct pmt_leaf {
+	struct pmt_drive drive;
+	const struct pmt_leaf_ops *ops;
+	/* Filled by load() and its open(): */
+	bool present, protected, worm;
+	uint8_t density;
+	uint64_t medium;	/* identity of the medium, not 0; 0 unknown */
+	uint64_t eod;		/* LBN of end of data; PMT_UNKNOWN */
+	struct pmt_limits limits;
+	/* Kept by the primitives: */
+	struct pmt_place place;	/* generation is leaf.c's */
+	/* leaf.c's own: */
+	struct pmt_place floor;	/* writing before it needs POSITIONED */
+	/*
+	 * Set before unload() and load(): what belongs on the medium, or with the
+	 * set of volumes, after it.  A drive that has recall() writes it in one
+	 * step with what it does there.
+	 */
+	struct {
+		uint64_t unit_id, generation;
+	} next;
+	bool ahead;		/* generation on the medium is later than the unit's */
+	bool fresh;		/* attached, has not executed yet: no HERE */
+	struct pmt_modes modes;
+	pthread_mutex_t lock;	/* what status() shows */
+	struct {
+		uint64_t records, bytes, marks;	/* written since load */
+		uint64_t records_read, bytes_read;
+		struct pmt_place place;
+		bool present, early_warning;
+		uint64_t ew_lbn;	/* PMT_UNKNOWN: not met */
+		char error[160];
+		/* The generations that have ended here, a ring. */
+		struct pmt_leaf_volume {
+			uint64_t generation, records, bytes, marks, ew_lbn;
+		} volumes[PMT_LEAF_VOLUMES];
+		unsigned int n_volumes;
+	} shown;
+};
+
+/* drive.c */
+extern const struct pmt_drive_ops pmt_image_drive, pmt_null_drive, pmt_mirror_drive,
+	pmt_limit_drive, pmt_fault_drive, pmt_delay_drive;
+enum pmt_form { PMT_FORM_NONE, PMT_FORM_LEAF, PMT_FORM_FILTER, PMT_FORM_MIRROR };
+enum pmt_form pmt_drive_form(const char *kind);
+/* One leaf kind more (tests); before any drive is opened. */
+void pmt_drive_add_kind(const struct pmt_drive_ops *);
+int pmt_drive_open_spec(struct pmt_drive **, const struct pmt_spec *);
+int pmt_drive_attach(struct pmt_drive *, const struct pmt_session *);
+void pmt_drive_detach(struct pmt_drive *);
+/* Blocking, whatever the drive has; the caller is alone on the drive. */
+void pmt_drive_execute(struct pmt_drive *, struct pmt_request *);
+void pmt_drive_limits(struct pmt_drive *, struct pmt_limits *);
+uint64_t pmt_drive_used(struct pmt_drive *);
+void pmt_drive_status(struct pmt_drive *, struct json_object *);
+/* cost of bytes, records and marks under limits, as in linux/pmt.h */
+uint64_t pmt_cost(const struct pmt_limits *, uint64_t bytes, uint64_t records,
+		  uint64_t marks);
+/* Fill a result; of CHECK and CANCELLED: nothing was done, residue and place say so. */
+void pmt_result_good(struct pmt_request *);
+void pmt_result_check(struct pmt_request *, uint8_t key, uint8_t asc, uint8_t ascq);
+void pmt_result_cancelled(struct pmt_request *);
+/* How many records a READ or WRITE is (fixed blocks: length / block_size). */
+uint32_t pmt_command_records(const struct pmt_command *);
+/* The place after cmd if all of it is done. */
+struct pmt_place pmt_place_after(const struct pmt_command *);
+/* a is before b, as far as both are known; in another partition: yes. */
+bool pmt_place_before(const struct pmt_place *a, const struct pmt_place *b);
+/* Both stand for one place, as far as is known: by LBN, else by file and block. */
+bool pmt_place_same(const struct pmt_place *a, const struct pmt_place *b);
+const char *pmt_op_name(unsigned int op);
+bool pmt_op_known(const char *name);
+
+/* leaf.c */
+int pmt_leaf_init(struct pmt_leaf *, const struct pmt_leaf_ops *);
+void pmt_leaf_destroy(struct pmt_leaf *);
+int pmt_leaf_attach(struct pmt_drive *, const struct pmt_session *);
+void pmt_leaf_execute(struct pmt_drive *, struct pmt_request *);
+void pmt_leaf_limits(struct pmt_drive *, struct pmt_limits *);
+uint64_t pmt_leaf_used(struct pmt_drive *);
+void pmt_leaf_status(struct pmt_drive *, struct json_object *);
+
+/* crc32c.c: chained from 0 */
+uint32_t pmt_crc32c(uint32_t crc, const void *data, size_t length);
+
+/* log.c: one line to the log (stderr, journal priorities where it is one) */
+void pmt_log(int priority, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* spec.c */
+/* -EINVAL: *error is a text that names the column; the caller frees it. */
+int pmt_spec_parse(const char *text, struct pmt_spec **, char **error);
+struct pmt_spec *pmt_spec_mirror(struct pmt_spec **children, size_t n);
+void pmt_spec_free(struct pmt_spec *);
+/* Options; -ENOENT if absent (value untouched); a bad value is logged with its
+ * column: -EINVAL, or -ERANGE outside [min, max]. */
+int pmt_spec_string(const struct pmt_spec *, const char *key, const char **);
+int pmt_spec_number(const struct pmt_spec *, const char *key, uint64_t min,
+		    uint64_t max, uint64_t *);	/* K M G T suffixes of 1024 */
+int pmt_spec_bool(const struct pmt_spec *, const char *key, bool *);
+/* -EINVAL and a message for an option that nobody asked for.  A drive's open()
+ * calls it before it touches anything; drive.c calls it again behind it. */
+int pmt_spec_unused(const struct pmt_spec *);
+/* Refuse the value of an option: the message has its column.  -EINVAL. */
+int pmt_spec_refuse(const struct pmt_spec *, const char *key, const char *expected);
+/* Add options ("key=value&key=value"), as if behind a "?". */
+int pmt_spec_options(struct pmt_spec *, const char *options, char **error);
+
+/* worker.c: a thread that gives submit() to a drive that has execute(); to one
+ * that has submit() it passes on. */
+struct pmt_worker;
+int pmt_worker_new(struct pmt_worker **, struct pmt_drive *);
+void pmt_worker_free(struct pmt_worker *);	/* all must be done */
+void pmt_worker_submit(struct pmt_worker *, struct pmt_request *);
+void pmt_worker_resume(struct pmt_worker *);
+void pmt_worker_cancel(struct pmt_worker *, uint32_t number);
+
+#endif

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libpmt - make units, serve them, and drives to serve them with
+ *
+ * Functions return 0 or a positive result, or -errno; errno itself is never
+ * touched.  Where a text says more than the number, the function that knows it
+ * logs one line through the log handler.  No global state but that handler:
+ * objects may be used from any thread, one thread at a time each, unless said.
+ */
+#ifndef PMT_H
+#define PMT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <linux/pmt.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Handler for messages; priority as in syslog(3).  NULL: standard error, with
+ * <N> prefixes when that is the journal.  Set before other threads start. */
+typedef void (*pmt_log_handler)(int priority, const char *message);
+void pmt_log_set_handler(pmt_log_handler);
+
+/*
+ * Units (unit.c), by generic netlink.
+ *
+ * Errors: -ENOENT no such unit; -ENOPKG the kernel has no family "pmt" (the
+ * modules are not loaded); -EPERM; -EBUSY; -EEXIST; -ERANGE.  pmt_control_error
+ * is the kernel's own text of the last error, or "".
+ */
+struct pmt_control;
+
+int pmt_control_open(struct pmt_control **);
+void pmt_control_close(struct pmt_control *);
+const char *pmt_control_error(const struct pmt_control *);
+
+#define PMT_ANY_UNIT (~(uint32_t)0)
+
+struct pmt_unit_config {
+	uint32_t unit;		/* new: PMT_ANY_UNIT takes the first free one */
+	uint32_t data_size;	/* bytes; 0 default; only for new */
+	bool set_recovery, set_eot;
+	uint32_t recovery;	/* ms, or PMT_RECOVERY_FOREVER */
+	enum pmt_eot eot;
+};
+
+struct pmt_unit_info {
+	uint32_t unit;
+	uint64_t unit_id;
+	uint32_t data_size, recovery;
+	enum pmt_eot eot;
+	enum pmt_state state;
+	bool master_open, early_warning;
+	uint32_t server_pid;	/* 0 none */
+	struct pmt_place place;	/* after the last completed command */
+	uint32_t issued, done;	/* numbers; issued - done commands wait */
+	uint32_t record_min, record_max;
+	uint64_t window, room;
+	uint8_t medium_flags, buffered;
+	uint32_t block_size;
+	uint64_t bytes_written, records_written, bytes_read, records_read;
+	uint64_t wakes_server, wakes_master;
+};
+
+int pmt_unit_new(struct pmt_control *, const struct pmt_unit_config *,
+		 uint32_t *unit);
+int pmt_unit_delete(struct pmt_control *, uint32_t unit);
+int pmt_unit_get(struct pmt_control *, uint32_t unit, struct pmt_unit_info *);
+/* Calls each() for every unit, in order of numbers; stops when it returns
+ * other than 0 and returns that. */
+int pmt_unit_list(struct pmt_control *,
+		  int (*each)(const struct pmt_unit_info *, void *), void *);
+int pmt_unit_set(struct pmt_control *, const struct pmt_unit_config *);
+int pmt_unit_abort(struct pmt_control *, uint32_t unit);
+int pmt_unit_detach(struct pmt_control *, uint32_t unit);
+
+struct pmt_unit_event {
+	enum pmt_event event;
+	uint32_t unit;
+	struct pmt_place place;	/* lbn... PMT_UNKNOWN where the event has none */
+	uint8_t key;		/* of PMT_EVENT_ERROR */
+};
+
+/* Events: poll the descriptor for reading, then call dispatch, which calls
+ * each() for every event that came.  -ENOBUFS: some were lost. */
+struct pmt_watch;
+int pmt_watch_open(struct pmt_watch **);
+void pmt_watch_close(struct pmt_watch *);
+int pmt_watch_fd(const struct pmt_watch *);
+int pmt_watch_dispatch(struct pmt_watch *,
+		       void (*each)(const struct pmt_unit_event *, void *), void *);
+
+/* A number, or the name or path of a node ("/dev/npmtm0").  -EINVAL, logged. */
+int pmt_unit_parse(const char *text, uint32_t *unit);
+/* key "ring", "recovery" or "eot", as in the tools' options; -ENOENT another key;
+ * -EINVAL, -ERANGE, logged. */
+int pmt_unit_config_parse(struct pmt_unit_config *, const char *key,
+			  const char *value);
+
+/* Names as the tools print them, "?" for a number without one. */
+const char *pmt_state_name(enum pmt_state);
+const char *pmt_event_name(enum pmt_event);
+const char *pmt_eot_name(enum pmt_eot);
+
+/*
+ * Drives (drive.c).  A specification is text, see pmt-drives(7).
+ * pmt_drive_open: -EINVAL a bad one; *error (freed by the caller) is the text
+ * with the column at fault.  pmt_mirror_open makes mirror(spec, spec, ...) with
+ * the options ("policy=degrade&min=1", or NULL).
+ */
+struct pmt_drive;
+int pmt_drive_open(struct pmt_drive **, const char *spec, char **error);
+int pmt_mirror_open(struct pmt_drive **, const char *const *specs, size_t n,
+		    const char *options, char **error);
+void pmt_drive_close(struct pmt_drive *);
+/* State of the drive and those below it as JSON text, freed by the caller. */
+int pmt_drive_status_json(struct pmt_drive *, char **json);
+
+/*
+ * Serving (server.c): attach the drive to a unit and execute its commands until
+ * the unit is gone or stop is asked for.
+ *
+ * pmt_server_open opens the slave end ("/dev/pmtsN" or unit number as text) and
+ * attaches the drive.  -ENOENT, -EBUSY (another server), -EPROTONOSUPPORT,
+ * -ESTALE the medium in the drive is not the one that the unit was using.
+ * pmt_server_run returns 0 when it was stopped, -ENODEV when the unit took the
+ * slave end away.  pmt_server_stop may be called from any thread or a signal
+ * handler: what was issued is executed, then run returns.
+ */
+struct pmt_server;
+int pmt_server_open(struct pmt_server **, const char *unit, struct pmt_drive *);
+int pmt_server_run(struct pmt_server *);
+void pmt_server_stop(struct pmt_server *);
+void pmt_server_close(struct pmt_server *);
+uint32_t pmt_server_unit(const struct pmt_server *);
+/* PMT_EVENT_COPY_*, from any thread; text is for people.  Set before run. */
+void pmt_server_set_event(struct pmt_server *,
+			  void (*event)(unsigned int event, const char *text, void *),
+			  void *context);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
