@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The daemons that serve a unit: one file each, which describes itself by
+ * struct daemon_ops and calls daemon_main().  Prototypes are sorted by the file
+ * that defines them.
+ */
+#ifndef PMT_DAEMON_H
+#define PMT_DAEMON_H
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <pmt.h>
+
+#ifndef PMT_VERSION
+#define PMT_VERSION "0.1"
+#endif
+
+struct json_object;
+
+static inline void daemon_freep(void *p)
+{
+	free(*(void **)p);
+}
+
+#define _cleanup_free_ __attribute__((cleanup(daemon_freep)))
+
+enum daemon_exit {
+	DAEMON_STOPPED = 0,	/* by a signal; nothing is lost */
+	DAEMON_FAILED = 1,
+	DAEMON_USAGE = 2,	/* options, or a specification */
+	DAEMON_TAKEN = 3,	/* the slave end was taken away, the unit deleted */
+	DAEMON_MEDIUM = 4,	/* another cartridge than the unit was using */
+};
+
+/**
+ * struct daemon_ops - one daemon, to the shared main
+ * @name: as it is installed
+ * @help: all that --help prints
+ * @options: its own options, with val from DAEMON_OPTION on; ends with zeros.
+ *	Optional.
+ * @option: takes one of them; -EINVAL: not understood, a message was logged.
+ *	Optional.
+ * @check: the words behind UNIT, before anything is opened; as @option
+ * @open: makes the drive; *error as of pmt_drive_open
+ */
+struct daemon_ops {
+	const char *name;
+	const char *help;
+	const struct option *options;
+	int (*option)(void *own, int val, const char *argument);
+	int (*check)(void *own, char **words, size_t n);
+	int (*open)(void *own, char **words, size_t n, struct pmt_drive **drive,
+		    char **error);
+};
+
+#define DAEMON_OPTION 0x200
+#define DAEMON_OPTIONS_MAX 16
+
+/* main.c */
+int daemon_main(const struct daemon_ops *, void *own, int argc, char **argv);
+/* A line to the log and to those who watch the daemon; any thread. */
+void daemon_log(int priority, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/*
+ * control.c: the control socket, /run/pmt/N.sock (PMT_RUNDIR is another folder).
+ * All of it belongs to one thread, which waits for control_fd() to be readable;
+ * control_emit() alone may be called by any.
+ */
+struct control;
+
+struct control_command {
+	const char *name;
+	/* The answer; NULL is out of memory. */
+	struct json_object *(*run)(void *context, struct json_object *request);
+};
+
+/* commands ends with an empty one.  Who was answered to "watch" gets the events. */
+int control_open(struct control **, uint32_t unit,
+		 const struct control_command *commands, void *context);
+void control_close(struct control *);
+int control_fd(const struct control *);
+void control_dispatch(struct control *);
+/* An event to every watcher; details may be NULL, and is taken over. */
+void control_emit(struct control *, const char *event, struct json_object *details);
+
+#endif

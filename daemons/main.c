@@ -1,0 +1,645 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The main of every daemon that serves a unit
+ *
+ * Two threads.  The serving one opens the drive, makes the unit if that was
+ * asked for, attaches and executes commands until it is stopped; whatever takes
+ * long happens there.  The main one waits for signals (signalfd), for clients of
+ * the control socket and for the serving one's changes (an eventfd), and never
+ * for a drive.  What they share is in struct daemon, under its lock; the drive
+ * and the server are closed by the main thread when the other has ended.
+ *
+ * Stopping is the library's pmt_server_stop: what was issued is executed, then
+ * the thread ends.  There is no harder way to stop but SIGKILL, and after that
+ * the unit keeps its commands for the next server.
+ */
+#include <errno.h>
+#include <json-c/json.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+
+#include "daemon.h"
+
+struct daemon {
+	const struct daemon_ops *ops;
+	void *own;		/* of the daemon's own file */
+	const char *unit_text;
+	char **words;		/* behind UNIT */
+	size_t n_words;
+	bool create;
+	struct pmt_unit_config config;
+	char started[32];
+
+	int signals, changed;	/* signalfd, eventfd */
+	struct control *control;	/* the main thread's; NULL: there is none */
+	pthread_t thread;
+
+	pthread_mutex_t lock;	/* of what follows */
+	struct pmt_drive *drive;
+	struct pmt_server *server;	/* once attached */
+	bool stopping, over;
+	enum daemon_exit code;	/* when over */
+};
+
+/* The library's log handler has no context, so this is the process's. */
+static struct {
+	const char *name;
+	int level;
+	bool journal;
+	pthread_mutex_t lock;	/* of control */
+	struct control *control;
+} log_to = { .level = LOG_INFO, .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static bool is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat st;
+
+	return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+	       fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+}
+
+/* Any thread.  Without a control socket nobody watches. */
+static void emit_event(const char *event, struct json_object *details)
+{
+	pthread_mutex_lock(&log_to.lock);
+	if (log_to.control)
+		control_emit(log_to.control, event, details);
+	else
+		json_object_put(details);
+	pthread_mutex_unlock(&log_to.lock);
+}
+
+static void emit_message(int priority, const char *message)
+{
+	struct json_object *details = json_object_new_object();
+
+	if (!details)
+		return;
+	json_object_object_add(details, "priority", json_object_new_int(priority));
+	json_object_object_add(details, "message", json_object_new_string(message));
+	emit_event("log", details);
+}
+
+static void log_message(int priority, const char *message)
+{
+	if (priority <= log_to.level && log_to.journal)
+		dprintf(STDERR_FILENO, "<%d>%s\n", priority, message);
+	else if (priority <= log_to.level)
+		dprintf(STDERR_FILENO, "%s: %s\n", log_to.name, message);
+	if (priority < LOG_DEBUG)
+		emit_message(priority, message);
+}
+
+void daemon_log(int priority, const char *format, ...)
+{
+	_cleanup_free_ char *message = NULL;
+	va_list arguments;
+	int n;
+
+	va_start(arguments, format);
+	n = vasprintf(&message, format, arguments);
+	va_end(arguments);
+	if (n < 0)
+		message = NULL;
+	log_message(priority, message ? message : format);
+}
+
+static void start_log(const char *name)
+{
+	log_to.name = name;
+	log_to.journal = is_journal();
+	pmt_log_set_handler(log_message);
+}
+
+static void set_log_control(struct control *control)
+{
+	pthread_mutex_lock(&log_to.lock);
+	log_to.control = control;
+	pthread_mutex_unlock(&log_to.lock);
+}
+
+enum { OPTION_UNIT = 0x100 };	/* those that the unit's configuration takes */
+
+static const struct option common_options[] = {
+	{ "create", no_argument, NULL, 'c' },
+	{ "ring", required_argument, NULL, OPTION_UNIT },
+	{ "recovery", required_argument, NULL, OPTION_UNIT },
+	{ "eot", required_argument, NULL, OPTION_UNIT },
+	{ "quiet", no_argument, NULL, 'q' },
+	{ "verbose", no_argument, NULL, 'v' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+};
+#define N_COMMON (sizeof(common_options) / sizeof(common_options[0]))
+
+/* -1: go on; else the exit code. */
+static int take_option(struct daemon *d, int val, const char *name)
+{
+	int err = 0;
+
+	switch (val) {
+	case 'c': d->create = true; break;
+	case 'q': log_to.level = LOG_WARNING; break;
+	case 'v': log_to.level = LOG_DEBUG; break;
+	case OPTION_UNIT: err = pmt_unit_config_parse(&d->config, name, optarg); break;
+	case 'h':
+		return fputs(d->ops->help, stdout) < 0 || fflush(stdout) ? DAEMON_FAILED : 0;
+	case 'V':
+		return printf("%s %s\n", d->ops->name, PMT_VERSION) < 0 || fflush(stdout) ?
+		       DAEMON_FAILED : 0;
+	case '?': err = -EINVAL; break;
+	default: err = d->ops->option(d->own, val, optarg);
+	}
+	return err < 0 ? DAEMON_USAGE : -1;
+}
+
+static int take_options(struct daemon *d, int argc, char **argv)
+{
+	struct option options[N_COMMON + DAEMON_OPTIONS_MAX + 1] = { 0 };
+	const struct option *own = d->ops->options;
+	int val, index, code = -1;
+
+	memcpy(options, common_options, sizeof(common_options));
+	for (size_t i = 0; own && own[i].name && i < DAEMON_OPTIONS_MAX; i++)
+		options[N_COMMON + i] = own[i];
+	while (code < 0 && (val = getopt_long(argc, argv, "cqvhV", options, &index)) >= 0)
+		code = take_option(d, val, val == OPTION_UNIT ? options[index].name : NULL);
+	return code;
+}
+
+static int take_words(struct daemon *d, int argc, char **argv)
+{
+	if (optind == argc) {
+		daemon_log(LOG_ERR, "which unit? A number, or one of its nodes");
+		return -EINVAL;
+	}
+	d->unit_text = argv[optind];
+	d->words = argv + optind + 1;
+	d->n_words = argc - optind - 1;
+	if (pmt_unit_parse(d->unit_text, &d->config.unit) < 0)
+		return -EINVAL;
+	if (d->config.data_size && !d->create) {
+		daemon_log(LOG_ERR, "--ring is for a new unit: with --create");
+		return -EINVAL;
+	}
+	return d->ops->check ? d->ops->check(d->own, d->words, d->n_words) : 0;
+}
+
+static int take_arguments(struct daemon *d, int argc, char **argv)
+{
+	int code = take_options(d, argc, argv);
+
+	if (code < 0 && take_words(d, argc, argv) < 0)
+		code = DAEMON_USAGE;
+	if (code == DAEMON_USAGE)
+		fprintf(stderr, "Try '%s --help'.\n", d->ops->name);
+	return code;
+}
+
+/*
+ * The serving thread.
+ */
+static enum daemon_exit open_drive(struct daemon *d)
+{
+	_cleanup_free_ char *error = NULL;
+	struct pmt_drive *drive = NULL;
+	int err = d->ops->open(d->own, d->words, d->n_words, &drive, &error);
+
+	if (err < 0 && error)
+		daemon_log(LOG_ERR, "%s", error);
+	else if (err == -ENOMEM)	/* all else has been logged */
+		daemon_log(LOG_ERR, "the drive does not open: %s", strerror(-err));
+	if (err < 0)
+		return err == -EINVAL ? DAEMON_USAGE : DAEMON_FAILED;
+	pthread_mutex_lock(&d->lock);
+	d->drive = drive;
+	pthread_mutex_unlock(&d->lock);
+	return 0;
+}
+
+static void controlp(struct pmt_control **control)
+{
+	pmt_control_close(*control);
+}
+
+#define _cleanup_control_ __attribute__((cleanup(controlp)))
+
+static const char *or_text(const char *text, int err)
+{
+	return *text ? text : strerror(-err);
+}
+
+static int make_unit(struct daemon *d, struct pmt_control *control)
+{
+	struct pmt_unit_info info;
+	int err;
+
+	if (d->create) {
+		err = pmt_unit_new(control, &d->config, NULL);
+		if (err != -EEXIST)
+			return err;
+		if (d->config.data_size &&
+		    pmt_unit_get(control, d->config.unit, &info) == 0 &&
+		    info.data_size != d->config.data_size)
+			daemon_log(LOG_WARNING, "unit %u exists, with a ring of %u MiB: "
+				   "it stays as it is", info.unit, info.data_size >> 20);
+	}
+	return d->config.set_recovery || d->config.set_eot ?
+	       pmt_unit_set(control, &d->config) : 0;
+}
+
+static enum daemon_exit prepare_unit(struct daemon *d)
+{
+	_cleanup_control_ struct pmt_control *control = NULL;
+	int err;
+
+	if (!d->create && !d->config.set_recovery && !d->config.set_eot)
+		return 0;
+	err = pmt_control_open(&control);
+	if (err == 0)
+		err = make_unit(d, control);
+	if (err == 0)
+		return 0;
+	if (err == -ENOPKG)
+		daemon_log(LOG_ERR, "the kernel modules are not loaded: modprobe pmtm");
+	else if (err == -EPERM)
+		daemon_log(LOG_ERR, "not permitted: --create, --recovery and --eot need root "
+			   "(CAP_SYS_ADMIN)");
+	else if (err == -ENOENT)
+		daemon_log(LOG_ERR, "no unit %u: --create makes it", d->config.unit);
+	else
+		daemon_log(LOG_ERR, "unit %u: %s", d->config.unit,
+			   or_text(control ? pmt_control_error(control) : "", err));
+	return DAEMON_FAILED;
+}
+
+static uint32_t server_pid(uint32_t unit, int *err)
+{
+	_cleanup_control_ struct pmt_control *control = NULL;
+	struct pmt_unit_info info = { .server_pid = 0 };
+
+	*err = pmt_control_open(&control);
+	if (*err == 0)
+		*err = pmt_unit_get(control, unit, &info);
+	return info.server_pid;
+}
+
+/* The library has said what failed; this is what to do. */
+static enum daemon_exit explain_attach(struct daemon *d, int err)
+{
+	uint32_t unit = d->config.unit, pid;
+	int reason;
+
+	pid = server_pid(unit, &reason);
+	if (err == -EBUSY && pid)
+		daemon_log(LOG_ERR, "unit %u is served by process %u: stop it, or pmt detach %u",
+			   unit, pid, unit);
+	else if (reason == -ENOPKG)
+		daemon_log(LOG_ERR, "the kernel modules are not loaded: modprobe pmtm");
+	else if (reason == -ENOENT)
+		daemon_log(LOG_ERR, "unit %u is not served: there is none; --create makes it", unit);
+	else if (err == -ESTALE)
+		daemon_log(LOG_ERR, "unit %u is not served: it was using another cartridge; load "
+			   "that one, or pmt abort %u gives up what waits for it", unit, unit);
+	else
+		daemon_log(LOG_ERR, "unit %u is not served: %s", unit, strerror(-err));
+	return err == -ESTALE ? DAEMON_MEDIUM : err == -ENODEV ? DAEMON_TAKEN : DAEMON_FAILED;
+}
+
+static void tell_main(struct daemon *d)
+{
+	eventfd_write(d->changed, 1);
+}
+
+static void take_event(unsigned int event, const char *text, void *context)
+{
+	struct json_object *details = json_object_new_object();
+
+	(void)context;
+	if (details && text)
+		json_object_object_add(details, "text", json_object_new_string(text));
+	emit_event(pmt_event_name(event), details);
+}
+
+static enum daemon_exit attach(struct daemon *d)
+{
+	struct pmt_server *server = NULL;
+	char number[16];
+	int err;
+
+	snprintf(number, sizeof(number), "%u", d->config.unit);
+	err = pmt_server_open(&server, number, d->drive);
+	if (err < 0)
+		return explain_attach(d, err);
+	pmt_server_set_event(server, take_event, d);
+	pthread_mutex_lock(&d->lock);
+	d->server = server;
+	if (d->stopping)
+		pmt_server_stop(server);
+	pthread_mutex_unlock(&d->lock);
+	tell_main(d);
+	return 0;
+}
+
+static enum daemon_exit explain_taken(struct daemon *d)
+{
+	_cleanup_control_ struct pmt_control *control = NULL;
+	struct pmt_unit_info info = { .state = PMT_STATE_UNSERVED };
+	uint32_t unit = d->config.unit;
+	int err = pmt_control_open(&control);
+
+	if (err == 0)
+		err = pmt_unit_get(control, unit, &info);
+	if (err == -ENOENT || err == -ENOPKG)
+		daemon_log(LOG_ERR, "unit %u was deleted", unit);
+	else if (info.state == PMT_STATE_BROKEN)
+		daemon_log(LOG_CRIT, "unit %u refused an answer of this program and is broken: "
+			   "pmt abort %u makes it usable again", unit, unit);
+	else
+		daemon_log(LOG_ERR, "the slave end of unit %u was taken away (pmt detach, pmt "
+			   "abort)", unit);
+	return DAEMON_TAKEN;
+}
+
+static enum daemon_exit run(struct daemon *d)
+{
+	int err = pmt_server_run(d->server);
+
+	if (err == -ENODEV)
+		return explain_taken(d);
+	if (err < 0) {
+		daemon_log(LOG_ERR, "serving unit %u ended: %s", d->config.unit, strerror(-err));
+		return DAEMON_FAILED;
+	}
+	return DAEMON_STOPPED;
+}
+
+static bool is_stopping(struct daemon *d)
+{
+	bool stopping;
+
+	pthread_mutex_lock(&d->lock);
+	stopping = d->stopping;
+	pthread_mutex_unlock(&d->lock);
+	return stopping;
+}
+
+static void *serve(void *context)
+{
+	struct daemon *d = context;
+	enum daemon_exit code = open_drive(d);
+
+	if (!code && !is_stopping(d)) {
+		code = prepare_unit(d);
+		if (!code)
+			code = attach(d);
+		if (!code)
+			code = run(d);
+	}
+	pthread_mutex_lock(&d->lock);
+	d->code = code;
+	d->over = true;
+	pthread_mutex_unlock(&d->lock);
+	tell_main(d);
+	return NULL;
+}
+
+/*
+ * The main thread.
+ */
+static const char *time_text(char *text, size_t size)
+{
+	time_t now = time(NULL);
+	struct tm tm;
+
+	strftime(text, size, "%FT%TZ", gmtime_r(&now, &tm));
+	return text;
+}
+
+static struct json_object *drive_status(struct daemon *d)
+{
+	_cleanup_free_ char *text = NULL;
+
+	return pmt_drive_status_json(d->drive, &text) < 0 ? NULL : json_tokener_parse(text);
+}
+
+static struct json_object *command_status(void *context, struct json_object *request)
+{
+	struct json_object *status = json_object_new_object();
+	struct daemon *d = context;
+
+	(void)request;
+	if (!status)
+		return NULL;
+	json_object_object_add(status, "unit", json_object_new_int64(d->config.unit));
+	json_object_object_add(status, "daemon", json_object_new_string(d->ops->name));
+	json_object_object_add(status, "pid", json_object_new_int(getpid()));
+	json_object_object_add(status, "version", json_object_new_string(PMT_VERSION));
+	json_object_object_add(status, "started", json_object_new_string(d->started));
+	json_object_object_add(status, "stopping", json_object_new_boolean(is_stopping(d)));
+	json_object_object_add(status, "drive", drive_status(d));
+	return status;
+}
+
+/* There is no socket before the daemon is ready, so nobody misses that event. */
+static struct json_object *command_watch(void *context, struct json_object *request)
+{
+	struct json_object *event = json_object_new_object();
+	struct daemon *d = context;
+	char now[32];
+
+	(void)request;
+	if (!event)
+		return NULL;
+	json_object_object_add(event, "time", json_object_new_string(time_text(now, sizeof(now))));
+	json_object_object_add(event, "unit", json_object_new_int64(d->config.unit));
+	json_object_object_add(event, "event", json_object_new_string(is_stopping(d) ?
+								      "stopping" : "ready"));
+	json_object_object_add(event, "started", json_object_new_string(d->started));
+	return event;
+}
+
+static void open_control(struct daemon *d)
+{
+	static const struct control_command commands[] = {
+		{ "status", command_status },
+		{ "watch", command_watch },
+		{ NULL, NULL },
+	};
+	int err = control_open(&d->control, d->config.unit, commands, d);
+
+	if (err < 0)
+		daemon_log(LOG_WARNING, "no control socket for unit %u: %s", d->config.unit,
+			   strerror(-err));
+	set_log_control(d->control);
+}
+
+static void emit_stopping(const char *reason)
+{
+	struct json_object *details = json_object_new_object();
+
+	if (details)
+		json_object_object_add(details, "reason", json_object_new_string(reason));
+	emit_event("stopping", details);
+}
+
+static void become_ready(struct daemon *d)
+{
+	open_control(d);
+	daemon_log(LOG_INFO, "serving unit %u", d->config.unit);
+	sd_notifyf(0, "READY=1\nSTATUS=Serving unit %u", d->config.unit);
+}
+
+static void stop(struct daemon *d, const char *why)
+{
+	pthread_mutex_lock(&d->lock);
+	d->stopping = true;
+	if (d->server)
+		pmt_server_stop(d->server);
+	pthread_mutex_unlock(&d->lock);
+	daemon_log(LOG_INFO, "%s: finishing what was issued", why);
+	emit_stopping(why);
+	sd_notify(0, "STOPPING=1\nSTATUS=Finishing what was issued");
+}
+
+static void take_signal(struct daemon *d)
+{
+	struct signalfd_siginfo info;
+
+	if (read(d->signals, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (is_stopping(d))
+		daemon_log(LOG_NOTICE, "%s: still finishing what was issued",
+			   strsignal(info.ssi_signo));
+	else
+		stop(d, strsignal(info.ssi_signo));
+}
+
+static bool take_change(struct daemon *d, bool *ready)
+{
+	bool attached, over;
+	eventfd_t ignored;
+
+	eventfd_read(d->changed, &ignored);
+	pthread_mutex_lock(&d->lock);
+	attached = d->server != NULL;
+	over = d->over;
+	pthread_mutex_unlock(&d->lock);
+	if (attached && !*ready) {
+		become_ready(d);
+		*ready = true;
+	}
+	return over;
+}
+
+static void loop(struct daemon *d)
+{
+	bool ready = false, over = false;
+
+	while (!over) {
+		struct pollfd fds[] = {
+			{ .fd = d->signals, .events = POLLIN },
+			{ .fd = d->changed, .events = POLLIN },
+			{ .fd = d->control ? control_fd(d->control) : -1, .events = POLLIN },
+		};
+
+		if (poll(fds, sizeof(fds) / sizeof(fds[0]), -1) < 0)
+			continue;
+		if (fds[0].revents)
+			take_signal(d);
+		if (fds[1].revents)
+			over = take_change(d, &ready);
+		if (fds[2].revents)
+			control_dispatch(d->control);
+	}
+}
+
+/*
+ * The ring's pages are gone: the unit took the slave end away (pmt detach, pmt
+ * abort) and a thread was just using them.  No command goes wrong by leaving at
+ * once: what was not answered waits in the unit.
+ */
+static void pages_gone(int number)
+{
+	static const char message[] = "the slave end was taken away\n";
+	ssize_t ret = write(STDERR_FILENO, message, sizeof(message) - 1);
+
+	(void)ret;
+	(void)number;
+	_exit(DAEMON_TAKEN);
+}
+
+static int set_up(struct daemon *d)
+{
+	struct sigaction gone = { .sa_handler = pages_gone };
+	sigset_t set;
+
+	time_text(d->started, sizeof(d->started));
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	sigaction(SIGBUS, &gone, NULL);
+	d->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (d->signals < 0)
+		return -errno;
+	d->changed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (d->changed < 0)
+		return -errno;
+	return -pthread_create(&d->thread, NULL, serve, d);
+}
+
+static void tear_down(struct daemon *d)
+{
+	if (!d->stopping)
+		emit_stopping(d->code == DAEMON_TAKEN ? "taken away" : "failed");
+	set_log_control(NULL);
+	control_close(d->control);
+	if (d->server)
+		pmt_server_close(d->server);
+	if (d->drive)
+		pmt_drive_close(d->drive);
+	close(d->changed);
+	close(d->signals);
+}
+
+int daemon_main(const struct daemon_ops *ops, void *own, int argc, char **argv)
+{
+	struct daemon d = {
+		.ops = ops, .own = own,
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.signals = -1, .changed = -1,
+	};
+	int code, err;
+
+	start_log(ops->name);
+	code = take_arguments(&d, argc, argv);
+	if (code >= 0)
+		return code;
+	err = set_up(&d);
+	if (err < 0) {
+		daemon_log(LOG_ERR, "no start: %s", strerror(-err));
+		return DAEMON_FAILED;
+	}
+	loop(&d);
+	pthread_join(d.thread, NULL);
+	tear_down(&d);
+	if (d.code == DAEMON_STOPPED)
+		daemon_log(LOG_INFO, "stopped");
+	return d.code;
+}

@@ -1,0 +1,66 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The options that --help shows are those of the manual page, both ways, and
+# every help text fits a terminal of 24 lines and 80 columns.
+#
+# usage: options.sh [FOLDER OF THE PROGRAMS]
+
+top=$(cd "$(dirname "$0")/../.." && pwd)
+bin=${1:-$top/build/plain}
+status=0
+
+fail() {
+	echo "options.sh: $*" >&2
+	status=1
+}
+
+# Help texts of a program, its verbs' too; each is measured on the way.
+helps() {
+	local text name
+	for name in "" $2; do
+		text=$("$bin/$1" ${name:+"$name"} --help) || fail "$1 $name --help fails"
+		[ "$(wc -l <<< "$text")" -le 24 ] ||
+			fail "$1 $name --help is longer than 24 lines"
+		[ "$(wc -L <<< "$text")" -le 80 ] ||
+			fail "$1 $name --help is wider than 80 columns"
+		printf '%s\n' "$text"
+	done
+}
+
+of_help() {
+	grep -E '^ +-' | grep -oE '(^|[ ,])--?[a-zA-Z][a-z-]*' | tr -d ' ,' | sort -u
+}
+
+# "Fl abc" is -a, -b and -c.
+of_page() {
+	local page=$top/man/$1.8
+	{
+		grep -oE '\bFl -[a-z-]+' "$page" | sed 's/^Fl -/--/'
+		grep -oE '\bFl [a-zA-Z]+' "$page" | sed 's/^Fl //' | grep -o . | sed 's/^/-/'
+	} | sort -u
+}
+
+check() {
+	local program=$1 verbs=$2 texts difference
+	if [ ! -x "$bin/$program" ]; then
+		echo "options.sh: no $bin/$program"
+		exit 77
+	fi
+	texts=$(mktemp)
+	# shellcheck disable=SC2064 # the name is known now
+	trap "rm -f $texts" EXIT
+	helps "$program" "$verbs" > "$texts"
+	[ -n "$(of_help < "$texts")" ] || fail "$program --help shows no options"
+	difference=$(diff <(of_help < "$texts") <(of_page "$program")) ||
+		fail "$program: --help (<) and its page (>) differ:"$'\n'"$difference"
+}
+
+verbs=$("$bin/pmt" --help 2>/dev/null | sed -nE 's/^  ([a-z]+) .*/\1/p')
+check pmt "$verbs"
+for verb in $verbs; do
+	grep -qE "^\.It .*(Ic|Cm) $verb( |$)" "$top/man/pmt.8" ||
+		fail "pmt $verb is not in the page"
+done
+check tape-mirror ""
+exit $status

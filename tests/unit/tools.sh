@@ -1,0 +1,76 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# What the programs say and return where no module is loaded: exit codes, and
+# errors that say what to do.
+#
+# usage: tools.sh [FOLDER OF THE PROGRAMS]
+
+top=$(cd "$(dirname "$0")/../.." && pwd)
+bin=${1:-$top/build/plain}
+status=0
+
+for program in pmt tape-mirror; do
+	if [ ! -x "$bin/$program" ]; then
+		echo "tools.sh: no $bin/$program"
+		exit 77
+	fi
+done
+
+# expect CODE PATTERN PROGRAM [ARGUMENT ...]: exit code; what it prints matches.
+expect() {
+	local code=$1 pattern=$2 output result
+	shift 2
+	output=$(PATH=$bin:$PATH timeout 20 "$@" 2>&1 < /dev/null)
+	result=$?
+	if [ $result -ne "$code" ]; then
+		echo "tools.sh: $*: exit $result, not $code: $output" >&2
+		status=1
+	elif ! grep -qE -- "$pattern" <<< "$output"; then
+		echo "tools.sh: $*: $pattern is not in: $output" >&2
+		status=1
+	fi
+}
+
+expect 2 '^Usage: pmt ' pmt
+expect 0 '^Usage: pmt ' pmt --help
+expect 0 '^Usage: pmt new ' pmt new --help
+expect 0 '^pmt [0-9]' pmt --version
+expect 2 'no command frob' pmt frob
+expect 2 "unrecognized option '--frob'" pmt list --frob
+expect 2 "unrecognized option '--json'" pmt del --json 0
+expect 2 'too many arguments' pmt list 0
+expect 2 'which unit' pmt del
+expect 2 'which unit' pmt abort
+expect 2 'which unit' pmt detach
+expect 2 'which unit' pmt set --eot st
+expect 2 'nothing to set' pmt set 0
+expect 2 '/dev/nst0: no unit is called so' pmt status /dev/nst0
+expect 2 'power of two from 1M to 1G' pmt new --ring 3M
+expect 2 'seconds, or forever' pmt new --recovery soon
+expect 2 'st or hold' pmt set 0 --eot never
+
+expect 0 '^Usage: tape-mirror ' tape-mirror --help
+expect 0 '^tape-mirror [0-9]' tape-mirror -V
+expect 2 'which unit' tape-mirror
+expect 2 'which drives' tape-mirror 0
+expect 2 'no unit is called so' tape-mirror nst0 null:
+expect 2 'all or degrade' tape-mirror --policy some 0 null: null:
+expect 2 'two SPECs or more' tape-mirror --policy degrade 0 null:
+expect 2 'for --policy degrade' tape-mirror --min 1 0 null: null:
+expect 2 'a number of copies' tape-mirror --policy degrade --min none 0 null: null:
+expect 2 'more copies than' tape-mirror --policy degrade --min 3 0 null: null:
+expect 2 'with --create' tape-mirror --ring 64M 0 null:
+expect 2 'power of two' tape-mirror --create --ring 63M 0 null:
+expect 2 "column" tape-mirror 0 'null:?'
+
+if [ -e /sys/module/pmts ]; then
+	exit $status
+fi
+for verb in list status watch new 'new 3' 'del 0' 'abort 0' 'detach 0' 'set 0 --eot st'; do
+	# shellcheck disable=SC2086 # a verb and its arguments
+	expect 1 'modules are not loaded.*modprobe pmtm' pmt $verb
+done
+expect 1 'modules are not loaded.*modprobe pmtm' tape-mirror 0 null:
+expect 1 'modules are not loaded.*modprobe pmtm' tape-mirror --create 0 null:
+exit $status

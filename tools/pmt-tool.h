@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pmt, the administrator's tool: a table of verbs (pmt.c), one file each where a
+ * verb is more than one call of the library.
+ * pmt.c has understood the command line and opened the control plane before it
+ * calls a verb; a verb returns an exit code.  Prototypes are sorted by the file
+ * that defines them.
+ */
+#ifndef PMT_TOOL_H
+#define PMT_TOOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <pmt.h>
+
+#ifndef PMT_VERSION
+#define PMT_VERSION "0.1"
+#endif
+
+struct json_object;
+
+static inline void tool_freep(void *p)
+{
+	free(*(void **)p);
+}
+
+static inline void tool_closep(const int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+
+#define _cleanup_free_ __attribute__((cleanup(tool_freep)))
+#define _cleanup_close_ __attribute__((cleanup(tool_closep)))
+
+enum { TOOL_OK, TOOL_FAILED, TOOL_USAGE };
+
+struct tool {
+	struct pmt_control *control;
+	uint32_t unit;			/* PMT_ANY_UNIT: none was given */
+	struct pmt_unit_config config;	/* config.unit is unit */
+	bool json;
+};
+
+/* pmt.c */
+/* Says what went wrong and what to do; returns TOOL_FAILED. */
+int tool_fail(struct tool *, uint32_t unit, int err);
+
+/* info.c: what is known of a unit, as text and as JSON */
+struct json_object *info_json(const struct pmt_unit_info *);
+/* A number, or null where it is not known. */
+struct json_object *number_json(uint64_t value);
+void add_place_json(struct json_object *, const struct pmt_place *);
+void print_json(struct json_object *);	/* one line; takes it over */
+struct size_text { char text[24]; };
+struct size_text size_text(uint64_t bytes);
+struct process_text { char text[48]; };
+struct process_text process_text(uint32_t pid);
+
+/* socket.c: the control socket of a unit's daemon */
+const char *socket_folder(void);
+int socket_connect(uint32_t unit);
+int socket_send(int fd, const char *line);
+/* -ENOENT, -ECONNREFUSED: no daemon; -ETIMEDOUT it does not answer. */
+int socket_status(uint32_t unit, struct json_object **);
+
+/* Verbs. */
+int verb_new(struct tool *);
+int verb_list(struct tool *);
+int verb_status(struct tool *);
+int verb_watch(struct tool *);
+int verb_set(struct tool *);
+
+#endif
