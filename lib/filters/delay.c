@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * delay: sleeps before the commands that it is told, for tests of what happens
+ * meanwhile.  op=NAME (any), ms=N.
+ */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "internal.h"
+
+struct delay {
+	struct pmt_drive drive;
+	char op[16];
+	uint64_t ms;
+};
+
+static int delay_open(struct pmt_drive *drive, const struct pmt_spec *spec)
+{
+	struct delay *delay = (struct delay *)drive;
+	const char *op = "any";
+	int rc;
+
+	pmt_spec_string(spec, "op", &op);
+	if (strcmp(op, "any") && !pmt_op_known(op))
+		return pmt_spec_refuse(spec, "op", "any or a command's name");
+	strncpy(delay->op, op, sizeof(delay->op) - 1);
+	rc = pmt_spec_number(spec, "ms", 0, 3600 * 1000, &delay->ms);
+	if (rc)
+		return rc == -ENOENT ? pmt_spec_refuse(spec, "ms", "a time") : rc;
+	return pmt_spec_unused(spec);
+}
+
+static void delay_execute(struct pmt_drive *drive, struct pmt_request *req)
+{
+	struct delay *delay = (struct delay *)drive;
+	struct timespec time = { .tv_sec = (time_t)(delay->ms / 1000),
+				 .tv_nsec = (long)(delay->ms % 1000) * 1000000 };
+
+	if (strcmp(delay->op, "any") == 0 ||
+	    strcmp(delay->op, pmt_op_name(req->cmd.op)) == 0)
+		while (clock_nanosleep(CLOCK_MONOTONIC, 0, &time, &time) == EINTR)
+			;
+	pmt_drive_execute(drive->child, req);
+}
+
+const struct pmt_drive_ops pmt_delay_drive = {
+	.name = "delay",
+	.size = sizeof(struct delay),
+	.open = delay_open,
+	.execute = delay_execute,
+};
