@@ -42,15 +42,16 @@ static int pmtm_settle_last(struct pmtm_tape *tape, bool nonblock)
 	int ret;
 
 	pmt_unit_look(tape->unit, &tape->place, &view);
-	if (nonblock && (view.state != PMT_STATE_SERVED || view.waiting))
+	if (nonblock && (view.state != PMT_STATE_SERVED ||
+			 (tape->owed && view.waiting)))
 		return -EBUSY;
+	tape->holding = false;
 	ret = pmt_unit_wait_served(tape->unit);
 	if (!ret)
-		ret = pmt_unit_wait(tape->unit, last, PMT_INTERRUPTIBLE);
+		ret = pmtm_wait_done(tape, last, PMT_INTERRUPTIBLE);
 	if (ret)
 		return ret;
-	tape->holding = false;
-	pmtm_reap(tape);
+	tape->owed = false;
 	return pmtm_deferred(tape);
 }
 

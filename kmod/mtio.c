@@ -488,7 +488,7 @@ static int pmtm_op_setdrvbuffer(struct pmtm_tape *tape, int count)
 	case MT_ST_TIMEOUTS:
 		return 0;
 	case MT_ST_DEF_BLKSIZE:
-		return value == MT_ST_CLEAR_DEFAULT ? 0 : pmtm_op_setblk(tape, value);
+		return value == ~(u32)MT_ST_OPTIONS ? 0 : pmtm_op_setblk(tape, value);
 	case MT_ST_SET_CLN:
 		value &= 0xff;
 		return value && (value < 18 || value > 95) ? -EINVAL : 0;
@@ -565,17 +565,26 @@ static int pmtm_op_allowed(struct pmtm_tape *tape, const struct pmtm_operation *
 	return 0;
 }
 
+/*
+ * What st flushes before it tells or does anything: errors of what was
+ * acknowledged, and the rest of a block that was read in part.
+ */
+static int pmtm_flush_state(struct pmtm_tape *tape)
+{
+	pmtm_reap(tape);
+	tape->rest.from = tape->rest.to;
+	return pmtm_deferred(tape);
+}
+
 /* Errors of what was acknowledged, and st's filemark before it moves away. */
 static int pmtm_op_before(struct pmtm_tape *tape, const struct pmtm_operation *op,
 			  int *count)
 {
 	int ret;
 
-	pmtm_reap(tape);
-	ret = pmtm_deferred(tape);
+	ret = pmtm_flush_state(tape);
 	if (ret)
 		return ret;
-	tape->rest.from = tape->rest.to;
 	if (tape->eof == PMTM_FM_PENDING)
 		tape->eof = PMTM_NONE;
 	if (tape->direction == PMTM_WRITING && op->flags & PMTM_MARK_FIRST &&
@@ -651,8 +660,7 @@ static int pmtm_get(struct pmtm_tape *tape, void __user *arg)
 	struct mtget get = {};
 	int ret;
 
-	pmtm_reap(tape);
-	ret = pmtm_deferred(tape);
+	ret = pmtm_flush_state(tape);
 	if (ret)
 		return ret;
 	get.mt_type = MT_ISSCSI2;
@@ -677,8 +685,7 @@ static int pmtm_pos(struct pmtm_tape *tape, void __user *arg)
 
 	if (tape->lost || tape->ready != PMTM_READY)
 		return -EIO;
-	pmtm_reap(tape);
-	ret = pmtm_deferred(tape);
+	ret = pmtm_flush_state(tape);
 	if (ret)
 		return ret;
 	if (tape->place.lbn == PMT_UNKNOWN)

@@ -189,6 +189,7 @@ int pmt_unit_issue(struct pmt_unit *unit, struct pmt_command *cmd,
 		   const void __user *from);
 int pmt_unit_wait(struct pmt_unit *unit, u32 number, unsigned int task_state);
 int pmt_unit_wait_half(struct pmt_unit *unit);
+bool pmt_unit_done(struct pmt_unit *unit, u32 number);
 bool pmt_unit_oldest(struct pmt_unit *unit, struct pmt_command *cmd,
 		     struct pmt_result *res);
 void *pmt_unit_data(struct pmt_unit *unit, const struct pmt_command *cmd);

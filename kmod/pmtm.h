@@ -91,6 +91,7 @@ struct pmtm_tape {
 	u32 options;			/* MT_ST_* booleans */
 	u32 recovered;			/* errors since the last MTIOCGET */
 	int deferred;			/* error of what was acknowledged */
+	bool owed;			/* who exited left his closing in the ring */
 
 	/* state: of this open */
 	enum pmtm_ready ready;
@@ -129,6 +130,7 @@ extern const struct file_operations pmtm_fops;
 /* tape.c */
 void pmtm_reap(struct pmtm_tape *tape);
 int pmtm_deferred(struct pmtm_tape *tape);
+int pmtm_wait_done(struct pmtm_tape *tape, u32 number, unsigned int state);
 struct pmt_command pmtm_prepare(struct pmtm_tape *tape, enum pmt_op op);
 int pmtm_command(struct pmtm_tape *tape, struct pmt_command *cmd,
 		 struct pmt_result *res, enum pmtm_wait how);

@@ -283,8 +283,11 @@ int pmt_unit_issue(struct pmt_unit *unit, struct pmt_command *cmd,
 }
 EXPORT_SYMBOL_GPL(pmt_unit_issue);
 
-/* Is number done (or will it never be)?  Else be woken when it is. */
-static bool pmt_unit_done(struct pmt_unit *unit, u32 number)
+/*
+ * Is number done, or will it not be before somebody looks at an exception?  Else
+ * be woken when it is.
+ */
+static bool pmt_unit_settled(struct pmt_unit *unit, u32 number)
 {
 	struct pmt_ring *ring = &unit->store->ring;
 	bool done;
@@ -292,40 +295,60 @@ static bool pmt_unit_done(struct pmt_unit *unit, u32 number)
 	spin_lock(&unit->lock);
 	pmt_ring_sleep(ring, number);
 	pmt_unit_collect(unit);
-	done = unit->dead || pmt_before(number, ring->done);
+	done = unit->dead || pmt_before(number, ring->done) || pmt_ring_stuck(ring);
 	if (done)
 		pmt_ring_awake(ring);
 	spin_unlock(&unit->lock);
 	return done;
 }
 
-/* Wait in task_state until number is done: 0, -ERESTARTSYS, -ENXIO. */
+bool pmt_unit_done(struct pmt_unit *unit, u32 number)
+{
+	bool done;
+
+	spin_lock(&unit->lock);
+	done = pmt_before(number, unit->store->ring.done);
+	spin_unlock(&unit->lock);
+	return done;
+}
+EXPORT_SYMBOL_GPL(pmt_unit_done);
+
+/*
+ * Wait in task_state until number is done, or an exception before it needs to be
+ * reaped: 0, -ERESTARTSYS, -ENXIO.
+ */
 int pmt_unit_wait(struct pmt_unit *unit, u32 number, unsigned int task_state)
 {
 	int ret;
 
-	if (pmt_unit_done(unit, number))
+	if (pmt_unit_settled(unit, number))
 		return READ_ONCE(unit->dead) ? -ENXIO : 0;
-	ret = wait_event_state(unit->master_wait, pmt_unit_done(unit, number),
+	ret = wait_event_state(unit->master_wait, pmt_unit_settled(unit, number),
 			       task_state);
-	if (ret)
+	if (ret) {
+		spin_lock(&unit->lock);
+		pmt_ring_awake(&unit->store->ring);
+		spin_unlock(&unit->lock);
 		return ret;
+	}
 	return READ_ONCE(unit->dead) ? -ENXIO : 0;
 }
 EXPORT_SYMBOL_GPL(pmt_unit_wait);
 
-/* Wait until half of what was issued is done; as above, killable. */
+/*
+ * Wait until half of what was issued is done; as above, killable.  -EIO: nothing
+ * is under way that could be waited for.
+ */
 int pmt_unit_wait_half(struct pmt_unit *unit)
 {
 	struct pmt_ring *ring = &unit->store->ring;
-	u32 number;
+	u32 number, waiting;
 
 	spin_lock(&unit->lock);
-	number = ring->done + (ring->tail - ring->done) / 2;
-	if (ring->done == ring->tail)
-		number--;
+	waiting = ring->tail - ring->done;
+	number = ring->done + waiting / 2;
 	spin_unlock(&unit->lock);
-	return pmt_unit_wait(unit, number, PMT_KILLABLE);
+	return waiting ? pmt_unit_wait(unit, number, PMT_KILLABLE) : -EIO;
 }
 EXPORT_SYMBOL_GPL(pmt_unit_wait_half);
 

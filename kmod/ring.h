@@ -75,7 +75,8 @@ struct pmt_ring {
 	__u32 data_head;		/* positions, modulo 2^32 */
 	__u32 data_tail;
 	__u64 generation;		/* of the last result */
-	bool frozen;			/* the last that was executed was a CHECK */
+	bool frozen;			/* the last that was executed was a CHECK: ... */
+	__u32 exception;		/* ... its number */
 };
 
 static inline __u32 pmt_ring_slot(const struct pmt_ring *ring, __u32 number)
@@ -262,10 +263,20 @@ static inline int pmt_ring_collect(struct pmt_ring *ring)
 		if (res->status != PMT_STATUS_CANCELLED) {
 			ring->generation = res->place.generation;
 			ring->frozen = res->status == PMT_STATUS_CHECK;
+			ring->exception = res->number;
 		}
 		ring->done++;
 	}
 	return (int)(done - from);
+}
+
+/*
+ * Is the server waiting for the cancel word behind an exception?  Then nothing
+ * that is waited for will be done before somebody has looked at its result.
+ */
+static inline bool pmt_ring_stuck(const struct pmt_ring *ring)
+{
+	return ring->frozen && !pmt_before(ring->exception, ring->cancel);
 }
 
 /*
@@ -281,6 +292,7 @@ static inline void pmt_ring_give_up(struct pmt_ring *ring)
 		res->number = ring->done++;
 		res->status = PMT_STATUS_CANCELLED;
 	}
+	ring->frozen = false;
 	ring->cancel = ring->tail;
 	WRITE_ONCE(ring->kernel->cancel, ring->tail);
 	WRITE_ONCE(ring->server->done, ring->tail);
@@ -365,13 +377,17 @@ static inline void pmt_view_answer(struct pmt_ring_view *view,
 	view->results[res->number & (view->slots - 1)] = *res;
 }
 
-/* All numbers before done have their results.  True: ring the doorbell. */
-static inline bool pmt_view_publish(struct pmt_ring_view *view, __u32 done)
+/*
+ * All numbers before done have their results; check: one of them is an exception.
+ * True: ring the doorbell.
+ */
+static inline bool pmt_view_publish(struct pmt_ring_view *view, __u32 done,
+				    bool check)
 {
 	smp_store_release(&view->server->done, done);		/* (B) */
 	smp_mb();						/* (D) */
 	return READ_ONCE(view->kernel->asleep) &&
-	       !pmt_before(done, READ_ONCE(view->kernel->wake));
+	       (check || !pmt_before(done, READ_ONCE(view->kernel->wake)));
 }
 
 /*

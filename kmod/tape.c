@@ -130,7 +130,7 @@ static void pmtm_settle_write(struct pmtm_tape *tape, const struct pmt_command *
 	pmt_unit_look(tape->unit, &tape->place, &view);
 	cost = pmtm_command_cost(&view.limits, cmd);
 	tape->pending_cost -= min(tape->pending_cost, cost);
-	if (!--tape->pending)
+	if (tape->pending && !--tape->pending)
 		tape->pending_cost = 0;
 	if (pmt_before(cmd->number, tape->discard))
 		return;
@@ -204,6 +204,22 @@ int pmtm_deferred(struct pmtm_tape *tape)
 
 /* ---- issuing ---- */
 
+/*
+ * Until number is done.  Looking at an exception before it is what lets the
+ * server go on.  0, -EINTR, -ENXIO.
+ */
+int pmtm_wait_done(struct pmtm_tape *tape, u32 number, unsigned int state)
+{
+	do {
+		int ret = pmt_unit_wait(tape->unit, number, state);
+
+		if (ret)
+			return ret == -ERESTARTSYS ? -EINTR : ret;
+		pmtm_reap(tape);
+	} while (!pmt_unit_done(tape->unit, number));
+	return 0;
+}
+
 struct pmt_command pmtm_prepare(struct pmtm_tape *tape, enum pmt_op op)
 {
 	bool writes = op == PMT_OP_WRITE || op == PMT_OP_WRITE_FILEMARKS ||
@@ -231,14 +247,18 @@ static int pmtm_make_room(struct pmtm_tape *tape, u32 length, u32 keep)
 		int ret = pmt_unit_wait_half(tape->unit);
 
 		if (ret)
-			return ret;
+			return ret == -ERESTARTSYS ? -EINTR : ret;
 		pmtm_reap(tape);
 	}
 	return 0;
 }
 
+/*
+ * A command that carries no data, at the place that it names: not behind an
+ * error of something acknowledged that is found only now.
+ */
 static int pmtm_issue(struct pmtm_tape *tape, struct pmt_command *cmd,
-		      const void __user *from, enum pmtm_wait how)
+		      enum pmtm_wait how)
 {
 	int ret = 0;
 
@@ -249,21 +269,20 @@ static int pmtm_issue(struct pmtm_tape *tape, struct pmt_command *cmd,
 	} else {
 		ret = pmtm_make_room(tape, cmd->length, PMTM_KEEP);
 	}
-	return ret ?: pmt_unit_issue(tape->unit, cmd, from);
+	ret = ret ?: pmtm_deferred(tape);
+	return ret ?: pmt_unit_issue(tape->unit, cmd, NULL);
 }
 
 /* Wait for a command that is held, and take its result.  -EINTR: abandoned. */
 static int pmtm_await(struct pmtm_tape *tape, u32 number, struct pmt_command *cmd,
 		      struct pmt_result *res, enum pmtm_wait how)
 {
-	int ret = pmt_unit_wait(tape->unit, number, how == PMTM_INTERRUPTIBLE ?
-				PMT_INTERRUPTIBLE : PMT_KILLABLE);
+	int ret = pmtm_wait_done(tape, number, how == PMTM_INTERRUPTIBLE ?
+				 PMT_INTERRUPTIBLE : PMT_KILLABLE);
 
-	if (!ret)
-		pmtm_reap(tape);
 	tape->holding = false;
 	if (ret)
-		return ret == -ERESTARTSYS ? -EINTR : ret;
+		return ret;
 	if (!pmt_unit_oldest(tape->unit, cmd, res) || cmd->number != number)
 		return -EIO;
 	pmt_unit_retire(tape->unit);
@@ -274,6 +293,34 @@ static void pmtm_hold(struct pmtm_tape *tape, u32 number)
 {
 	tape->held = number;
 	tape->holding = true;
+}
+
+/* It is in the ring, and that is all that its caller is told. */
+static void pmtm_acknowledge(struct pmtm_tape *tape, const struct pmt_command *cmd)
+{
+	struct pmt_view view;
+	u64 cost;
+
+	pmt_unit_look(tape->unit, &tape->place, &view);
+	cost = pmtm_command_cost(&view.limits, cmd);
+	tape->pending++;
+	tape->pending_cost += cost;
+	if (cmd->op == PMT_OP_WRITE)
+		tape->largest = max_t(u64, tape->largest, cost);
+}
+
+/* Its waiter was killed.  A mark then is as good as acknowledged. */
+static void pmtm_abandon(struct pmtm_tape *tape, const struct pmt_command *cmd)
+{
+	if (cmd->op == PMT_OP_WRITE_FILEMARKS) {
+		pmtm_acknowledge(tape, cmd);
+		pmtm_pass_marks(&tape->place, cmd->count);
+		tape->file += tape->file >= 0 ? cmd->count : 0;
+		tape->block = 0;
+	} else if (cmd->op != PMT_OP_TEST) {
+		tape->abandoned = cmd->number;
+		tape->left = true;
+	}
 }
 
 /*
@@ -287,15 +334,13 @@ int pmtm_command(struct pmtm_tape *tape, struct pmt_command *cmd,
 	int ret;
 
 	pmtm_stop_ahead(tape);
-	ret = pmtm_issue(tape, cmd, NULL, how);
+	ret = pmtm_issue(tape, cmd, how);
 	if (ret)
-		return ret == -ERESTARTSYS ? -EINTR : ret;
+		return ret;
 	pmtm_hold(tape, cmd->number);
 	ret = pmtm_await(tape, cmd->number, cmd, res, how);
-	if (ret == -EINTR) {
-		tape->abandoned = cmd->number;
-		tape->left = cmd->op != PMT_OP_TEST;
-	}
+	if (ret == -EINTR)
+		pmtm_abandon(tape, cmd);
 	if (ret)
 		return ret;
 	if (res->status == PMT_STATUS_CANCELLED) {
@@ -349,7 +394,7 @@ int pmtm_rewind(struct pmtm_tape *tape, enum pmtm_wait how)
 
 	if (how == PMTM_QUEUE) {
 		pmtm_stop_ahead(tape);
-		ret = pmtm_issue(tape, &cmd, NULL, how);
+		ret = pmtm_issue(tape, &cmd, how);
 		tape->place.lbn = 0;
 		tape->place.file = 0;
 	} else {
@@ -415,7 +460,11 @@ static int pmtm_at_end(struct pmtm_tape *tape, const struct pmt_view *view)
 	return -ENOSPC;
 }
 
-/* Until it is clear how the next command is to be written.  Flow, or -errno. */
+/*
+ * Until there is room for the next command and it is clear how it is to be
+ * written.  It is to be issued before anything else is looked at: its place and
+ * this decision are of one moment.  Flow, or -errno.
+ */
 static int pmtm_write_flow(struct pmtm_tape *tape, u32 length, u32 records, u32 marks)
 {
 	for (;;) {
@@ -423,8 +472,8 @@ static int pmtm_write_flow(struct pmtm_tape *tape, u32 length, u32 records, u32 
 		struct pmt_view view;
 		int ret;
 
-		pmtm_reap(tape);
-		ret = pmtm_deferred(tape);
+		ret = pmtm_make_room(tape, length, PMTM_KEEP);
+		ret = ret ?: pmtm_deferred(tape);
 		if (ret)
 			return ret;
 		pmt_unit_look(tape->unit, &tape->place, &view);
@@ -436,25 +485,11 @@ static int pmtm_write_flow(struct pmtm_tape *tape, u32 length, u32 records, u32 
 		if (flow == PMTM_BUFFERED || flow == PMTM_UNBUFFERED)
 			return flow;
 		ret = flow == PMTM_WAIT_SOME ? pmt_unit_wait_half(tape->unit) :
-		      pmt_unit_wait(tape->unit, pmt_unit_issued(tape->unit) - 1,
-				    PMT_KILLABLE);
+		      pmtm_wait_done(tape, pmt_unit_issued(tape->unit) - 1,
+				     PMT_KILLABLE);
 		if (ret)
 			return ret == -ERESTARTSYS ? -EINTR : ret;
 	}
-}
-
-/* It is in the ring, and that is all that its caller is told. */
-static void pmtm_acknowledge(struct pmtm_tape *tape, const struct pmt_command *cmd)
-{
-	struct pmt_view view;
-	u64 cost;
-
-	pmt_unit_look(tape->unit, &tape->place, &view);
-	cost = pmtm_command_cost(&view.limits, cmd);
-	tape->pending++;
-	tape->pending_cost += cost;
-	if (cmd->op == PMT_OP_WRITE)
-		tape->largest = max_t(u64, tape->largest, cost);
 }
 
 static void pmtm_written(struct pmtm_tape *tape, u32 records)
@@ -510,10 +545,10 @@ static int pmtm_write_one(struct pmtm_tape *tape, const char __user *from, u32 l
 	positioned = tape->positioned;
 	cmd = pmtm_prepare(tape, PMT_OP_WRITE);
 	cmd.length = length;
-	ret = pmtm_issue(tape, &cmd, from, PMTM_KILLABLE);
+	ret = pmt_unit_issue(tape->unit, &cmd, from);
 	if (ret) {
 		tape->positioned = positioned;
-		return ret == -ERESTARTSYS ? -EINTR : ret;
+		return ret;
 	}
 	if (flow == PMTM_BUFFERED) {
 		pmtm_acknowledge(tape, &cmd);
@@ -598,7 +633,8 @@ int pmtm_marks(struct pmtm_tape *tape, u32 count, bool immediate,
 	if (immediate)
 		cmd.flags |= PMT_CMD_IMMEDIATE;
 	if (immediate || how == PMTM_QUEUE) {
-		ret = pmtm_issue(tape, &cmd, NULL, how);
+		ret = how == PMTM_QUEUE ? pmtm_issue(tape, &cmd, how) :
+		      pmt_unit_issue(tape->unit, &cmd, NULL);
 		if (ret)
 			return ret;
 		pmtm_acknowledge(tape, &cmd);
@@ -648,9 +684,9 @@ static int pmtm_read_issue(struct pmtm_tape *tape, bool ahead)
 	if (ahead)
 		cmd.flags |= PMT_CMD_AHEAD;
 	ret = ahead ? pmt_unit_issue(tape->unit, &cmd, NULL) :
-	      pmtm_issue(tape, &cmd, NULL, PMTM_KILLABLE);
+	      pmtm_issue(tape, &cmd, PMTM_KILLABLE);
 	if (ret)
-		return ret == -ERESTARTSYS ? -EINTR : ret;
+		return ret;
 	if (!tape->ahead.count++)
 		tape->ahead.first = cmd.number;
 	pmtm_advance(&tape->ahead.next, pmt_command_blocks(&cmd));
@@ -814,17 +850,17 @@ static int pmtm_read_one(struct pmtm_tape *tape, char __user *to, u32 length,
 	if (ret)
 		return ret;
 	number = tape->ahead.first;
-	ret = pmt_unit_wait(tape->unit, number, PMT_KILLABLE);
+	ret = pmtm_wait_done(tape, number, PMT_KILLABLE);
 	if (ret)
-		return ret == -ERESTARTSYS ? -EINTR : ret;
-	pmtm_reap(tape);
+		return ret;
 	if (!pmt_unit_oldest(tape->unit, &cmd, &res) || cmd.number != number)
 		return -EIO;
 	tape->ahead.first++;
 	tape->ahead.count--;
+	ret = pmtm_read_result(tape, &cmd, &res, &bytes);
+	/* An exception has dropped what was read ahead: then nothing is held. */
 	tape->held = tape->ahead.first;
 	tape->holding = tape->ahead.count;
-	ret = pmtm_read_result(tape, &cmd, &res, &bytes);
 	given = min(bytes, count);
 	if (given && copy_to_user(to, pmt_unit_data(tape->unit, &cmd), given))
 		ret = -EFAULT;
@@ -897,11 +933,10 @@ static int pmtm_turn_to_reading(struct pmtm_tape *tape)
 
 	pmtm_reap(tape);
 	if (tape->pending) {
-		ret = pmt_unit_wait(tape->unit, pmt_unit_issued(tape->unit) - 1,
-				    PMT_KILLABLE);
+		ret = pmtm_wait_done(tape, pmt_unit_issued(tape->unit) - 1,
+				     PMT_KILLABLE);
 		if (ret)
-			return ret == -ERESTARTSYS ? -EINTR : ret;
-		pmtm_reap(tape);
+			return ret;
 	}
 	return pmtm_deferred(tape);
 }
@@ -999,8 +1034,11 @@ int pmtm_finish(struct pmtm_tape *tape, enum pmtm_wait how)
 		      tape->ready == PMTM_NO_TAPE ? -ENOMEDIUM : -EIO;
 		ret = ret ?: err;
 	}
-	if (ret && how == PMTM_QUEUE)
-		tape->deferred = ret;
+	if (how == PMTM_QUEUE) {
+		tape->owed = true;
+		if (ret)
+			tape->deferred = ret;
+	}
 	tape->direction = PMTM_IDLE;
 	return ret;
 }

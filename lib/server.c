@@ -156,7 +156,8 @@ static void server_done(struct pmt_request *req)
 	}
 	pmt_view_answer(&server->view, &req->result);
 	server->done = req->cmd.number + 1;
-	kick = pmt_view_publish(&server->view, server->done);
+	kick = pmt_view_publish(&server->view, server->done,
+				req->result.status == PMT_STATUS_CHECK);
 	wake = (server->frozen || atomic_load(&server->stopping)) &&
 	       server->done == atomic_load(&server->next);
 	pthread_mutex_unlock(&server->lock);

@@ -90,7 +90,7 @@ static __u32 issue(enum pmt_op op, __u32 length)
 static int answer(struct pmt_result res)
 {
 	pmt_view_answer(&rig.view, &res);
-	pmt_view_publish(&rig.view, res.number + 1);
+	pmt_view_publish(&rig.view, res.number + 1, false);
 	return pmt_ring_collect(&rig.ring);
 }
 
@@ -175,7 +175,7 @@ START_TEST(no_byte_has_two_owners)
 	teardown();
 	setup_at(0xfffffff0u);
 	rig.ring.data_head = rig.ring.data_tail = 0xffff0000u;
-	for (int step = 0; step < 20000; step++) {
+	for (int step = 0; step < 6000; step++) {
 		__u32 length = rand() % 3 ? (__u32)rand() % 5000 : (__u32)rand() % (DATA / 4);
 
 		if (rand() % 2 && pmt_ring_fits(&rig.ring, length, 0)) {
@@ -236,12 +236,44 @@ START_TEST(master_is_woken_only_for_its_number)
 {
 	__u32 n = issue(PMT_OP_REWIND, 0), m = issue(PMT_OP_REWIND, 0);
 
-	ck_assert(!pmt_view_publish(&rig.view, n));
+	ck_assert(!pmt_view_publish(&rig.view, n, false));
 	pmt_ring_sleep(&rig.ring, m);
-	ck_assert(!pmt_view_publish(&rig.view, n + 1));
-	ck_assert(pmt_view_publish(&rig.view, m + 1));
+	ck_assert(!pmt_view_publish(&rig.view, n + 1, false));
+	ck_assert(pmt_view_publish(&rig.view, m + 1, false));
 	pmt_ring_awake(&rig.ring);
-	ck_assert(!pmt_view_publish(&rig.view, m + 1));
+	ck_assert(!pmt_view_publish(&rig.view, m + 1, false));
+}
+END_TEST
+
+/* Who waits for a later number must look at the exception that holds it up. */
+START_TEST(an_exception_wakes_whoever_waits_behind_it)
+{
+	__u32 n = issue(PMT_OP_WRITE, 100), m = issue(PMT_OP_WRITE, 100);
+	struct pmt_result res = { .number = n, .status = PMT_STATUS_CHECK,
+				  .key = PMT_KEY_MEDIUM, .place.generation = 1 };
+
+	pmt_ring_sleep(&rig.ring, m);
+	pmt_view_answer(&rig.view, &res);
+	ck_assert(!pmt_view_publish(&rig.view, n + 1, false));
+	ck_assert(pmt_view_publish(&rig.view, n + 1, true));
+	ck_assert(!pmt_ring_stuck(&rig.ring));
+	ck_assert_int_eq(pmt_ring_collect(&rig.ring), 1);
+	ck_assert(pmt_ring_stuck(&rig.ring));
+	pmt_ring_cancel(&rig.ring, m + 1);
+	ck_assert(!pmt_ring_stuck(&rig.ring));
+}
+END_TEST
+
+/* Behind an exception the server may cancel before it is asked to. */
+START_TEST(cancelled_is_accepted_behind_an_exception)
+{
+	__u32 n = issue(PMT_OP_WRITE, 100), m = issue(PMT_OP_WRITE, 100);
+	struct pmt_result res = { .number = n, .status = PMT_STATUS_CHECK,
+				  .key = PMT_KEY_MEDIUM, .place.generation = 1 };
+
+	ck_assert_int_eq(answer(res), 1);
+	res = (struct pmt_result) { .number = m, .status = PMT_STATUS_CANCELLED };
+	ck_assert_int_eq(answer(res), 1);
 }
 END_TEST
 
@@ -301,7 +333,7 @@ START_TEST(a_bad_result_is_a_violation)
 	if (strcmp(bad[_i].what, "number"))
 		res.number = cmd.number;
 	pmt_view_answer(&rig.view, &res);
-	pmt_view_publish(&rig.view, cmd.number + 1);
+	pmt_view_publish(&rig.view, cmd.number + 1, false);
 	ck_assert_msg(pmt_ring_collect(&rig.ring) == -EPROTO, "%s", bad[_i].what);
 	ck_assert_uint_eq(rig.ring.done, cmd.number);
 }
@@ -311,11 +343,11 @@ START_TEST(done_out_of_range_is_a_violation)
 {
 	__u32 n = issue(PMT_OP_REWIND, 0);
 
-	pmt_view_publish(&rig.view, n + 2);
+	pmt_view_publish(&rig.view, n + 2, false);
 	ck_assert_int_eq(pmt_ring_collect(&rig.ring), -EPROTO);
-	pmt_view_publish(&rig.view, n - 1);
+	pmt_view_publish(&rig.view, n - 1, false);
 	ck_assert_int_eq(pmt_ring_collect(&rig.ring), -EPROTO);
-	pmt_view_publish(&rig.view, n);
+	pmt_view_publish(&rig.view, n, false);
 	ck_assert_int_eq(pmt_ring_collect(&rig.ring), 0);
 }
 END_TEST
@@ -329,7 +361,7 @@ START_TEST(what_came_before_the_bad_one_counts)
 	b.number = m;
 	b.status = 9;
 	pmt_view_answer(&rig.view, &b);
-	pmt_view_publish(&rig.view, m + 1);
+	pmt_view_publish(&rig.view, m + 1, false);
 	ck_assert_int_eq(pmt_ring_collect(&rig.ring), -EPROTO);
 	ck_assert_uint_eq(rig.ring.done, m);
 }
@@ -427,7 +459,7 @@ static void *serve(void *arg)
 		res = good(next);
 		res.place.lbn = pmt_view_command(&rig.view, next)->place.lbn + 1;
 		pmt_view_answer(&rig.view, &res);
-		if (pmt_view_publish(&rig.view, ++next))
+		if (pmt_view_publish(&rig.view, ++next, false))
 			ring_bell(&master_bell);
 	}
 	return NULL;
@@ -546,6 +578,8 @@ int main(void)
 	tcase_add_test(tc, server_is_woken_only_when_parked);
 	tcase_add_test(tc, cancel_wakes_a_parked_server);
 	tcase_add_test(tc, master_is_woken_only_for_its_number);
+	tcase_add_test(tc, an_exception_wakes_whoever_waits_behind_it);
+	tcase_add_test(tc, cancelled_is_accepted_behind_an_exception);
 	tcase_add_loop_test(tc, a_bad_result_is_a_violation, 0,
 			    sizeof(bad) / sizeof(bad[0]));
 	tcase_add_test(tc, done_out_of_range_is_a_violation);

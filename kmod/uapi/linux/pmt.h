@@ -120,7 +120,8 @@
  * The server sleeps in poll(): POLLIN when tail != seen or cancel !=
  * cancel_seen (it writes seen and cancel_seen itself), POLLHUP when the unit
  * took the slave end away or is gone.  It rings by PMT_IOC_KICK when asleep is
- * set and done - wake >= 0.
+ * set and done - wake >= 0, or when asleep is set and it has published a CHECK:
+ * whoever sleeps must look at it, as the queue stands still until then.
  *
  * 8. What the kernel rejects
  *
