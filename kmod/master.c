@@ -119,6 +119,8 @@ static int pmtm_flush(struct file *file, fl_owner_t id)
 			     PMT_KILLABLE))
 		return -EINTR;
 	ret = pmtm_finish(tape, exiting ? PMTM_QUEUE : PMTM_KILLABLE);
+	if (ret == -EINTR)
+		pmtm_finish(tape, PMTM_QUEUE);
 	tape->flushed = true;
 	pmtm_leave(tape);
 	return ret;
@@ -139,11 +141,14 @@ static int pmtm_release(struct inode *inode, struct file *file)
 
 /* ---- read and write ---- */
 
-static int pmtm_usable(const struct pmtm_tape *tape)
+static int pmtm_usable(struct pmtm_tape *tape)
 {
 	if (tape->ready != PMTM_READY)
 		return tape->ready == PMTM_NO_TAPE ? -ENOMEDIUM : -EIO;
-	return tape->lost ? -EIO : 0;
+	if (!tape->lost)
+		return 0;
+	pmtm_deferred(tape);	/* the same loss, told by this */
+	return -EIO;
 }
 
 /* Is count one that this drive takes?  In variable mode the limits decide. */
@@ -175,6 +180,7 @@ static ssize_t pmtm_write(struct file *file, const char __user *from, size_t cou
 	ret = pmtm_size_allowed(tape, count, true);
 	if (ret)
 		goto out;
+	tape->flushed = false;
 	ret = tape->read_only ? -EACCES : pmtm_write_data(tape, from, count);
 out:
 	pmtm_leave(tape);

@@ -7,6 +7,7 @@
 #include <linux/capability.h>
 #include <linux/cdev.h>
 #include <linux/fs.h>
+#include <linux/nospec.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
@@ -74,6 +75,8 @@ int pmtm_load_state(struct pmtm_tape *tape, unsigned int f_flags, fmode_t mode)
 	struct pmt_view view;
 	int ret;
 
+	pmt_unit_look(tape->unit, &tape->place, &view);
+	tape->modes = view.modes;
 	ret = pmtm_become_ready(tape, nonblock, &res);
 	if (ret)
 		return ret;
@@ -83,8 +86,6 @@ int pmtm_load_state(struct pmtm_tape *tape, unsigned int f_flags, fmode_t mode)
 	tape->medium_seen = true;
 	if (res.place.generation != tape->session)
 		pmtm_new_session(tape, &res);
-	pmt_unit_look(tape->unit, &tape->place, &view);
-	tape->modes = view.modes;
 	tape->density = tape->modes.density ?: res.density;
 	tape->protected = res.medium_flags & PMT_MEDIUM_PROTECTED;
 	tape->read_only = tape->protected || !(mode & FMODE_WRITE);
@@ -101,6 +102,12 @@ static int pmtm_good(int ret, const struct pmt_result *res)
 	if (ret)
 		return ret;
 	return res->status == PMT_STATUS_GOOD ? 0 : -EIO;
+}
+
+/* Units that were spaced, of count; what was not done is never negative. */
+static int pmtm_moved(int count, const struct pmt_result *res)
+{
+	return count < 0 ? count + (int)res->residue : count - (int)res->residue;
 }
 
 static bool pmtm_at_eod(const struct pmt_result *res)
@@ -133,7 +140,7 @@ static int pmtm_op_fsf(struct pmtm_tape *tape, int count)
 		tape->eof = PMTM_AT_FM;
 		return 0;
 	}
-	pmtm_move_file(tape, count - (int)res.residue);
+	pmtm_move_file(tape, pmtm_moved(count, &res));
 	tape->block = -1;
 	tape->eof = pmtm_at_eod(&res) ? PMTM_EOD3 : PMTM_NONE;
 	return -EIO;
@@ -153,7 +160,7 @@ static int pmtm_op_bsf(struct pmtm_tape *tape, int count)
 		tape->block = -1;
 		return 0;
 	}
-	pmtm_move_file(tape, (int)res.residue - count);
+	pmtm_move_file(tape, -pmtm_moved(count, &res));
 	tape->block = 0;
 	return -EIO;
 }
@@ -176,7 +183,7 @@ static int pmtm_op_fsr(struct pmtm_tape *tape, int count)
 		tape->eof = PMTM_AT_FM;
 		return -EIO;
 	}
-	pmtm_move_block(tape, count - (int)res.residue);
+	pmtm_move_block(tape, pmtm_moved(count, &res));
 	if (pmtm_at_eod(&res))
 		tape->eof = PMTM_EOD3;
 	return -EIO;
@@ -203,7 +210,7 @@ static int pmtm_op_bsr(struct pmtm_tape *tape, int count)
 		tape->block = 0;
 		tape->eof = PMTM_NONE;
 	} else {
-		pmtm_move_block(tape, (int)res.residue - count);
+		pmtm_move_block(tape, -pmtm_moved(count, &res));
 	}
 	return -EIO;
 }
@@ -220,7 +227,7 @@ static int pmtm_op_fsfm(struct pmtm_tape *tape, int count)
 
 static int pmtm_op_eom(struct pmtm_tape *tape, int count)
 {
-	bool fast = tape->options & MT_ST_FAST_MTEOM;
+	bool fast = tape->lost || tape->options & MT_ST_FAST_MTEOM;
 	struct pmt_result res;
 	int ret;
 
@@ -234,8 +241,10 @@ static int pmtm_op_eom(struct pmtm_tape *tape, int count)
 		tape->file = -1;
 	else
 		pmtm_move_file(tape, PMTM_COUNT_MAX - (int)res.residue);
-	if (fast ? res.status == PMT_STATUS_GOOD : pmtm_at_eod(&res))
+	if (fast ? res.status == PMT_STATUS_GOOD : pmtm_at_eod(&res)) {
+		tape->lost = false;
 		return 0;
+	}
 	tape->file = -1;
 	return -EIO;
 }
@@ -244,7 +253,9 @@ static int pmtm_op_weof(struct pmtm_tape *tape, int count)
 {
 	if (tape->read_only)
 		return -EACCES;
-	return count < 0 ? -EIO : pmtm_marks(tape, count, false, PMTM_KILLABLE);
+	return count < 0 ? -EIO :
+	       pmtm_marks(tape, count, tape->options & MT_ST_NOWAIT_EOF,
+			  PMTM_KILLABLE);
 }
 
 static int pmtm_op_weofi(struct pmtm_tape *tape, int count)
@@ -488,7 +499,9 @@ static int pmtm_op_setdrvbuffer(struct pmtm_tape *tape, int count)
 	case MT_ST_TIMEOUTS:
 		return 0;
 	case MT_ST_DEF_BLKSIZE:
-		return value == ~(u32)MT_ST_OPTIONS ? 0 : pmtm_op_setblk(tape, value);
+		if (value == ~(u32)MT_ST_OPTIONS || tape->ready != PMTM_READY)
+			return 0;
+		return pmtm_op_setblk(tape, value);
 	case MT_ST_SET_CLN:
 		value &= 0xff;
 		return value && (value < 18 || value > 95) ? -EINVAL : 0;
@@ -506,23 +519,24 @@ enum {
 	PMTM_ANY_TIME = 1 << 3,		/* whether there is a tape or not */
 	PMTM_BACK = 1 << 4,		/* counts the mark of MARK_FIRST */
 	PMTM_ADMIN = 1 << 5,
+	PMTM_COUNTS = 1 << 6,		/* units: at most what a command can carry */
 };
 
 static const struct pmtm_operation {
 	int (*run)(struct pmtm_tape *tape, int count);
 	unsigned int flags;
 } pmtm_operations[] = {
-	[MTFSF] = { pmtm_op_fsf },
-	[MTBSF] = { pmtm_op_bsf, PMTM_MARK_FIRST | PMTM_BACK },
-	[MTFSR] = { pmtm_op_fsr },
-	[MTBSR] = { pmtm_op_bsr },
-	[MTWEOF] = { pmtm_op_weof },
+	[MTFSF] = { pmtm_op_fsf, PMTM_COUNTS },
+	[MTBSF] = { pmtm_op_bsf, PMTM_MARK_FIRST | PMTM_BACK | PMTM_COUNTS },
+	[MTFSR] = { pmtm_op_fsr, PMTM_COUNTS },
+	[MTBSR] = { pmtm_op_bsr, PMTM_COUNTS },
+	[MTWEOF] = { pmtm_op_weof, PMTM_COUNTS },
 	[MTREW] = { pmtm_op_rew, PMTM_MARK_FIRST | PMTM_WHEN_LOST },
 	[MTOFFL] = { pmtm_op_offl, PMTM_MARK_FIRST | PMTM_WHEN_LOST },
 	[MTNOP] = { pmtm_op_nop, PMTM_KEEPS },
 	[MTRETEN] = { pmtm_op_rew, PMTM_WHEN_LOST },
-	[MTBSFM] = { pmtm_op_bsfm, PMTM_MARK_FIRST | PMTM_BACK },
-	[MTFSFM] = { pmtm_op_fsfm },
+	[MTBSFM] = { pmtm_op_bsfm, PMTM_MARK_FIRST | PMTM_BACK | PMTM_COUNTS },
+	[MTFSFM] = { pmtm_op_fsfm, PMTM_COUNTS },
 	[MTEOM] = { pmtm_op_eom, PMTM_WHEN_LOST },
 	[MTERASE] = { pmtm_op_erase, PMTM_WHEN_LOST },
 	[MTSETBLK] = { pmtm_op_setblk, PMTM_KEEPS },
@@ -540,7 +554,7 @@ static const struct pmtm_operation {
 	[MTCOMPRESSION] = { pmtm_op_compression, PMTM_ANY_TIME },
 	[MTSETPART] = { pmtm_op_setpart, PMTM_KEEPS | PMTM_ANY_TIME },
 	[MTMKPART] = { pmtm_op_mkpart, PMTM_ANY_TIME },
-	[MTWEOFI] = { pmtm_op_weofi },
+	[MTWEOFI] = { pmtm_op_weofi, PMTM_COUNTS },
 };
 
 static const struct pmtm_operation *pmtm_operation(short number)
@@ -558,8 +572,10 @@ static int pmtm_op_allowed(struct pmtm_tape *tape, const struct pmtm_operation *
 {
 	if (op->flags & PMTM_ADMIN && !capable(CAP_SYS_ADMIN))
 		return -EPERM;
-	if (tape->lost && !(op->flags & PMTM_WHEN_LOST))
+	if (tape->lost && !(op->flags & PMTM_WHEN_LOST)) {
+		pmtm_deferred(tape);	/* the same loss, told by this */
 		return -EIO;
+	}
 	if (tape->ready != PMTM_READY && !(op->flags & PMTM_ANY_TIME))
 		return tape->ready == PMTM_NO_TAPE ? -ENOMEDIUM : -EIO;
 	return 0;
@@ -614,6 +630,8 @@ static int pmtm_mtop(struct pmtm_tape *tape, struct file *file, void __user *arg
 		return -EFAULT;
 	op = pmtm_operation(mtop.mt_op);
 	count = mtop.mt_count;
+	if (op->flags & PMTM_COUNTS)
+		count = clamp(count, -PMTM_COUNT_MAX, PMTM_COUNT_MAX);
 	ret = pmtm_op_allowed(tape, op);
 	if (!ret)
 		ret = pmtm_op_before(tape, op, &count);
@@ -625,6 +643,8 @@ static int pmtm_mtop(struct pmtm_tape *tape, struct file *file, void __user *arg
 	if (!ret && mtop.mt_op == MTLOAD) {
 		tape->rewind = pmtm_node_rewinds(file);
 		ret = pmtm_load_state(tape, file->f_flags, file->f_mode);
+		if (tape->ready != PMTM_READY && ret != -EINTR)
+			ret = 0;
 	}
 	return ret;
 }
@@ -652,6 +672,8 @@ static long pmtm_gstat(const struct pmtm_tape *tape)
 		gstat |= GMT_DR_OPEN(~0L);
 	if (async || buffers || tape->modes.buffered)
 		gstat |= GMT_IM_REP_EN(~0L);
+	if (tape->medium_seen && tape->density >= 1 && tape->density <= 3)
+		gstat |= GMT_D_800(~0L) << (tape->density - 1);
 	return gstat;
 }
 

@@ -98,7 +98,7 @@ static int pmt_put_unit(struct sk_buff *skb, struct pmt_unit *unit)
 	      nla_put_u8(skb, PMT_A_MEDIUM_FLAGS, unit->medium_flags) ||
 	      nla_put_u32(skb, PMT_A_BLOCK_SIZE, unit->modes.block_size) ||
 	      nla_put_u8(skb, PMT_A_BUFFERED, unit->modes.buffered) ||
-	      nla_put_string(skb, PMT_A_PERSONALITY, unit->personality->name) ||
+	      nla_put_string(skb, PMT_A_PERSONALITY, unit->personality_name) ||
 	      pmt_put_place(skb, &unit->place) ||
 	      pmt_put_limits(skb, &unit->limits) ||
 	      pmt_put_numbers(skb, unit) ||
@@ -138,9 +138,12 @@ static int pmt_reply(struct genl_info *info, struct pmt_unit *unit)
 /* May be called under a spinlock; who listens and is too slow loses it. */
 void pmt_netlink_event(struct pmt_unit *unit, enum pmt_event event, u8 key)
 {
-	struct sk_buff *skb = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_ATOMIC);
+	struct sk_buff *skb;
 	void *head;
 
+	if (!genl_has_listeners(&pmt_genl, &init_net, 0))
+		return;
+	skb = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_ATOMIC);
 	if (!skb)
 		return;
 	head = genlmsg_put(skb, 0, 0, &pmt_genl, 0, PMT_NL_EVENT);
@@ -344,7 +347,6 @@ static struct genl_family pmt_genl __ro_after_init = {
 	.parallel_ops = true,
 	.small_ops = pmt_genl_ops,
 	.n_small_ops = ARRAY_SIZE(pmt_genl_ops),
-	.resv_start_op = PMT_NL_COMMAND_MAX + 1,
 	.mcgrps = pmt_genl_groups,
 	.n_mcgrps = ARRAY_SIZE(pmt_genl_groups),
 };

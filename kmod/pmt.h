@@ -93,7 +93,8 @@ struct pmt_unit {
 	u64 id;
 	u32 data_size;
 	const struct pmt_personality *personality;
-	void *master;			/* the personality's; pmt_units_lock */
+	char personality_name[32];	/* its module may go before the unit */
+	void *master;			/* the personality's; control */
 
 	struct mutex control;
 	struct pmt_slave *slave;	/* control; NULL after detach */

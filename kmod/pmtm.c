@@ -5,6 +5,8 @@
  * Minor numbers are laid out as st's: bits 0-4 and 8-19 the unit, 5-6 the mode,
  * 7 no rewind.  Only mode 0 has nodes.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/slab.h>
@@ -16,8 +18,8 @@ module_param(units, uint, 0444);
 MODULE_PARM_DESC(units, "units to make at loading");
 
 static dev_t pmtm_devt;
-static atomic_t pmtm_tapes = ATOMIC_INIT(0);
 static DECLARE_WAIT_QUEUE_HEAD(pmtm_tapes_gone);
+static unsigned int pmtm_tapes;			/* pmtm_tapes_gone.lock */
 
 #define PMTM_MINORS	(PMT_UNITS_MAX << 3)
 
@@ -33,8 +35,18 @@ static void pmtm_tape_release(struct kref *kref)
 	put_device(&tape->unit->dev);
 	kvfree(tape->rest.bytes);
 	kfree(tape);
-	if (atomic_dec_and_test(&pmtm_tapes))
-		wake_up_all(&pmtm_tapes_gone);
+	/* Under the queue's lock: pmtm_wait_gone takes it after the last one. */
+	spin_lock(&pmtm_tapes_gone.lock);
+	if (!--pmtm_tapes)
+		wake_up_locked(&pmtm_tapes_gone);
+	spin_unlock(&pmtm_tapes_gone.lock);
+}
+
+static void pmtm_wait_gone(void)
+{
+	wait_event(pmtm_tapes_gone, !READ_ONCE(pmtm_tapes));
+	spin_lock(&pmtm_tapes_gone.lock);
+	spin_unlock(&pmtm_tapes_gone.lock);
 }
 
 void pmtm_tape_put(struct pmtm_tape *tape)
@@ -89,7 +101,9 @@ static struct pmtm_tape *pmtm_tape_new(struct pmt_unit *unit)
 	init_waitqueue_head(&tape->wait);
 	tape->unit = unit;
 	get_device(&unit->dev);
-	atomic_inc(&pmtm_tapes);
+	spin_lock(&pmtm_tapes_gone.lock);
+	pmtm_tapes++;
+	spin_unlock(&pmtm_tapes_gone.lock);
 	tape->file = -1;
 	tape->block = -1;
 	tape->ready = PMTM_NOT_READY;
@@ -161,14 +175,11 @@ static int __init pmtm_init(void)
 	ret = pmt_personality_register(&pmtm_personality);
 	if (ret)
 		goto err_region;
-	ret = pmt_personality_units(&pmtm_personality, units);
-	if (ret)
-		goto err_units;
+	/* Nodes may be open by now: what could not be made is no reason to fail. */
+	if (pmt_personality_units(&pmtm_personality, units))
+		pr_warn("not all of %u units could be made\n", units);
 	return 0;
 
-err_units:
-	pmt_personality_unregister(&pmtm_personality);
-	wait_event(pmtm_tapes_gone, !atomic_read(&pmtm_tapes));
 err_region:
 	unregister_chrdev_region(pmtm_devt, PMTM_MINORS);
 	return ret;
@@ -177,7 +188,7 @@ err_region:
 static void __exit pmtm_exit(void)
 {
 	pmt_personality_unregister(&pmtm_personality);
-	wait_event(pmtm_tapes_gone, !atomic_read(&pmtm_tapes));
+	pmtm_wait_gone();
 	unregister_chrdev_region(pmtm_devt, PMTM_MINORS);
 }
 

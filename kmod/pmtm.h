@@ -108,10 +108,12 @@ struct pmtm_tape {
 	bool left;			/* abandoned is valid: ... */
 	u32 abandoned;			/* ... its waiter was killed */
 	u32 pending;			/* writes and marks acknowledged, not reaped */
-	u64 pending_cost;
-	u32 largest;			/* cost of the largest record so far */
+	u64 pending_bytes;
+	u32 pending_records, pending_marks;
+	u64 largest;			/* cost of the largest record so far */
 	struct pmtm_ahead ahead;
 	struct pmtm_rest rest;
+	bool given;			/* this read(2) has bytes already */
 };
 
 /* How to wait for a command. */

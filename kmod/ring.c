@@ -145,7 +145,8 @@ static void pmt_unit_note(struct pmt_unit *unit, u32 number)
 	if (res->status == PMT_STATUS_CANCELLED)
 		return;
 	unit->place = res->place;
-	unit->room = res->room;
+	if (good || res->room != PMT_UNKNOWN)
+		unit->room = res->room;
 	if (cmd->op == PMT_OP_WRITE || cmd->op == PMT_OP_READ)
 		pmt_unit_count(unit, cmd, res);
 	else if (cmd->op == PMT_OP_TEST || cmd->op == PMT_OP_LOAD)
@@ -154,10 +155,31 @@ static void pmt_unit_note(struct pmt_unit *unit, u32 number)
 		pmt_unit_medium(unit, NULL);
 	else if (cmd->op == PMT_OP_MODE && good)
 		unit->modes = cmd->modes;
-	if (res->status == PMT_STATUS_CHECK && res->key != PMT_KEY_NONE &&
-	    res->key != PMT_KEY_BLANK && res->key != PMT_KEY_OVERFLOW &&
-	    cmd->op != PMT_OP_TEST)
-		pmt_unit_event(unit, PMT_EVENT_ERROR, res->key);
+}
+
+/* Is it an error that an administrator should hear of? */
+static bool pmt_is_error(const struct pmt_command *cmd, const struct pmt_result *res)
+{
+	return res->status == PMT_STATUS_CHECK && res->key != PMT_KEY_NONE &&
+	       res->key != PMT_KEY_BLANK && res->key != PMT_KEY_OVERFLOW &&
+	       cmd->op != PMT_OP_TEST;
+}
+
+/* One event for all that came at once: its listeners cost time under the lock. */
+static void pmt_unit_note_all(struct pmt_unit *unit, u32 from)
+{
+	const struct pmt_ring *ring = &unit->store->ring;
+	u8 key = 0;
+
+	for (; from != ring->done; from++) {
+		const struct pmt_result *res = pmt_ring_result(ring, from);
+
+		pmt_unit_note(unit, from);
+		if (!key && pmt_is_error(pmt_ring_command(ring, from), res))
+			key = res->key;
+	}
+	if (key)
+		pmt_unit_event(unit, PMT_EVENT_ERROR, key);
 }
 
 /* All that waits is answered as cancelled, and nobody knows the place. */
@@ -188,8 +210,7 @@ int pmt_unit_collect(struct pmt_unit *unit)
 	ring = &unit->store->ring;
 	number = ring->done;
 	ret = pmt_ring_collect(ring);
-	for (; number != ring->done; number++)
-		pmt_unit_note(unit, number);
+	pmt_unit_note_all(unit, number);
 	if (ret >= 0)
 		return ret;
 	dev_warn_ratelimited(&unit->dev,

@@ -23,10 +23,8 @@
 #define PMT_RING_H
 
 #ifdef __KERNEL__
-#include <linux/align.h>
+#include <linux/compiler.h>
 #include <linux/errno.h>
-#include <linux/minmax.h>
-#include <linux/nospec.h>
 #include <linux/string.h>
 #include <linux/types.h>
 #include <asm/barrier.h>
@@ -39,6 +37,7 @@
 #define WRITE_ONCE(x, v)	__atomic_store_n(&(x), v, __ATOMIC_RELAXED)
 #define smp_load_acquire(p)	__atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define smp_store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
+#define barrier()		__atomic_signal_fence(__ATOMIC_SEQ_CST)
 #define smp_mb()		__atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define smp_rmb()		__atomic_thread_fence(__ATOMIC_ACQUIRE)
 #define smp_wmb()		__atomic_thread_fence(__ATOMIC_RELEASE)
@@ -48,6 +47,7 @@
 
 #define PMT_DATA_ALIGN		64u	/* of commands smaller than a page */
 #define PMT_DATA_PAGE		4096u	/* of all others */
+#define PMT_CANCEL_LAG		(1 << 20)
 
 static inline bool pmt_before(__u32 a, __u32 b)
 {
@@ -231,7 +231,7 @@ static inline bool pmt_result_valid(const struct pmt_ring *ring,
 	if (res->number != cmd->number || res->status > PMT_STATUS_CANCELLED)
 		return false;
 	if (res->status == PMT_STATUS_CANCELLED)
-		return ring->frozen || pmt_before(res->number, ring->cancel);
+		return pmt_before(res->number, ring->cancel);
 	if (res->key > 0xf || res->sense & ~PMT_SENSE_ALL ||
 	    res->medium_flags & ~PMT_MEDIUM_ALL)
 		return false;
@@ -258,6 +258,7 @@ static inline int pmt_ring_collect(struct pmt_ring *ring)
 
 		memcpy(res, &ring->answers[pmt_ring_slot(ring, ring->done)],
 		       sizeof(*res));
+		barrier();	/* or the checks might read the shared page again */
 		if (!pmt_result_valid(ring, pmt_ring_command(ring, ring->done), res))
 			return -EPROTO;
 		if (res->status != PMT_STATUS_CANCELLED) {
@@ -306,6 +307,11 @@ static inline void pmt_ring_retire(struct pmt_ring *ring)
 	if (ring->head == ring->tail) {
 		ring->data_tail = pmt_ring_data_start(ring, PMT_DATA_PAGE);
 		ring->data_head = ring->data_tail;
+	}
+	/* It may not lag so far behind that the comparison of numbers turns. */
+	if ((__s32)(ring->head - ring->cancel) > PMT_CANCEL_LAG) {
+		ring->cancel = ring->head;
+		smp_store_release(&ring->kernel->cancel, ring->head);
 	}
 }
 

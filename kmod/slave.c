@@ -34,7 +34,7 @@ void pmt_slave_revoke(struct pmt_slave *slave)
 {
 	lockdep_assert_held(&slave->unit->control);
 	mutex_lock(&slave->map_lock);
-	slave->revoked = true;
+	WRITE_ONCE(slave->revoked, true);
 	unmap_mapping_range(slave->mapping, 0, 0, 1);
 	mutex_unlock(&slave->map_lock);
 	wake_up_all(&slave->unit->server_wait);
@@ -148,7 +148,7 @@ static vm_fault_t pmt_slave_fault(struct vm_fault *vmf)
 	/* Pages behind the first that are there already are nobody's error. */
 	err = vm_insert_pages(vma, vmf->address & PAGE_MASK, area->pages + from,
 			      &number);
-	ret = err == -ENOMEM ? VM_FAULT_OOM : VM_FAULT_NOPAGE;
+	ret = err && err != -EBUSY ? VM_FAULT_OOM : VM_FAULT_NOPAGE;
 out:
 	mutex_unlock(&slave->map_lock);
 	return ret;
@@ -262,7 +262,10 @@ static void pmt_unit_serve(struct pmt_unit *unit, struct pmt_attach *attach)
 	WRITE_ONCE(ring->server->seen, ring->done);
 	WRITE_ONCE(ring->server->cancel_seen, ring->cancel);
 	WRITE_ONCE(ring->server->parked, 0);
-	unit->room = PMT_UNKNOWN;
+	/* The last one may have died while it wrote it. */
+	if (READ_ONCE(ring->server->ew.seq) & 1)
+		WRITE_ONCE(ring->server->ew.seq, 0);
+	unit->room = 0;		/* nothing is buffered before the drives have told */
 	pmt_unit_kept(unit, ring, &attach->kept);
 	unit->state = PMT_STATE_SERVED;
 	pmt_unit_event(unit, PMT_EVENT_SERVER_ATTACHED, 0);
@@ -314,21 +317,23 @@ static long pmt_slave_attach(struct pmt_slave *slave, void __user *arg)
 	return copy_to_user(arg, &attach, sizeof(attach)) ? -EFAULT : 0;
 }
 
-/* The server as such: attached and not revoked. */
-static int pmt_slave_serves(const struct pmt_slave *slave)
+/* Is it the server?  Then with unit->control held, so that it stays so. */
+static int pmt_slave_lock(struct pmt_slave *slave)
 {
-	if (READ_ONCE(slave->revoked))
-		return -ENODEV;
-	return READ_ONCE(slave->attached) ? 0 : -EINVAL;
+	mutex_lock(&slave->unit->control);
+	if (slave->unit->slave == slave && slave->attached)
+		return 0;
+	mutex_unlock(&slave->unit->control);
+	return slave->attached ? -ENODEV : -EINVAL;
 }
 
+/* Of no harm by one that is not the server any more: no lock that sleeps. */
 static long pmt_slave_kick(struct pmt_slave *slave)
 {
 	struct pmt_unit *unit = slave->unit;
-	int ret = pmt_slave_serves(slave);
 
-	if (ret)
-		return ret;
+	if (READ_ONCE(slave->revoked))
+		return -ENODEV;
 	spin_lock(&unit->lock);
 	pmt_unit_collect(unit);
 	unit->counters.wakes_master++;
@@ -341,35 +346,39 @@ static long pmt_slave_limits(struct pmt_slave *slave, void __user *arg)
 {
 	struct pmt_unit *unit = slave->unit;
 	struct pmt_limits limits;
-	int ret = pmt_slave_serves(slave);
+	int ret;
 
-	if (ret)
-		return ret;
 	if (copy_from_user(&limits, arg, sizeof(limits)))
 		return -EFAULT;
 	if (!pmt_limits_valid(unit, &limits))
 		return -EINVAL;
+	ret = pmt_slave_lock(slave);
+	if (ret)
+		return ret;
 	spin_lock(&unit->lock);
 	pmt_unit_limits(unit, &limits);
 	spin_unlock(&unit->lock);
+	mutex_unlock(&unit->control);
 	return 0;
 }
 
 static long pmt_slave_event(struct pmt_slave *slave, u32 __user *arg)
 {
 	struct pmt_unit *unit = slave->unit;
-	int ret = pmt_slave_serves(slave);
 	u32 event;
+	int ret;
 
-	if (ret)
-		return ret;
 	if (get_user(event, arg))
 		return -EFAULT;
 	if (event != PMT_EVENT_COPY_FAILED && event != PMT_EVENT_COPY_REJOINED)
 		return -EINVAL;
+	ret = pmt_slave_lock(slave);
+	if (ret)
+		return ret;
 	spin_lock(&unit->lock);
 	pmt_unit_event(unit, event, 0);
 	spin_unlock(&unit->lock);
+	mutex_unlock(&unit->control);
 	return 0;
 }
 
@@ -378,6 +387,8 @@ static long pmt_slave_ioctl(struct file *file, unsigned int code, unsigned long 
 	struct pmt_slave *slave = file->private_data;
 	void __user *argp = (void __user *)arg;
 
+	if (code != PMT_IOC_INFO && !(file->f_mode & FMODE_WRITE))
+		return -EBADF;
 	switch (code) {
 	case PMT_IOC_INFO:
 		return pmt_slave_info(slave, argp);

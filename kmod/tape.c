@@ -33,15 +33,6 @@ static u64 pmtm_cost(const struct pmt_limits *limits, u64 bytes, u64 records, u6
 	       records * limits->record_cost + marks * limits->mark_cost;
 }
 
-static u64 pmtm_command_cost(const struct pmt_limits *limits,
-			     const struct pmt_command *cmd)
-{
-	if (cmd->op == PMT_OP_WRITE)
-		return pmtm_cost(limits, cmd->length, pmt_command_blocks(cmd), 0);
-	return cmd->op == PMT_OP_WRITE_FILEMARKS ?
-	       pmtm_cost(limits, 0, 0, cmd->count) : 0;
-}
-
 static bool pmtm_place_known(const struct pmt_place *place)
 {
 	return place->lbn != PMT_UNKNOWN ||
@@ -109,6 +100,8 @@ static void pmtm_fail(struct pmtm_tape *tape, const struct pmt_result *res)
 		pmtm_lose_position(tape);
 	} else {
 		tape->place = res->place;
+		if (res->place.file != PMT_UNKNOWN)
+			tape->file = pmtm_known(res->place.file);
 		if (res->key == PMT_KEY_OVERFLOW)
 			tape->eof = PMTM_EWERR;
 	}
@@ -124,14 +117,13 @@ static bool pmtm_warns(const struct pmtm_tape *tape, const struct pmt_result *re
 static void pmtm_settle_write(struct pmtm_tape *tape, const struct pmt_command *cmd,
 			      const struct pmt_result *res)
 {
-	struct pmt_view view;
-	u64 cost;
-
-	pmt_unit_look(tape->unit, &tape->place, &view);
-	cost = pmtm_command_cost(&view.limits, cmd);
-	tape->pending_cost -= min(tape->pending_cost, cost);
-	if (tape->pending && !--tape->pending)
-		tape->pending_cost = 0;
+	tape->pending--;
+	if (cmd->op == PMT_OP_WRITE) {
+		tape->pending_bytes -= cmd->length;
+		tape->pending_records -= pmt_command_blocks(cmd);
+	} else {
+		tape->pending_marks -= cmd->count;
+	}
 	if (pmt_before(cmd->number, tape->discard))
 		return;
 	if (res->status != PMT_STATUS_GOOD) {
@@ -145,11 +137,15 @@ static void pmtm_settle_write(struct pmtm_tape *tape, const struct pmt_command *
 }
 
 /* A command whose waiter was killed: the drive's word is all there is. */
-static void pmtm_settle_abandoned(struct pmtm_tape *tape, const struct pmt_result *res)
+static void pmtm_settle_abandoned(struct pmtm_tape *tape,
+				  const struct pmt_command *cmd,
+				  const struct pmt_result *res)
 {
 	tape->left = false;
-	if (pmt_before(res->number, tape->discard))
+	if (pmt_before(res->number, tape->discard) || cmd->op == PMT_OP_MODE)
 		return;
+	tape->eof = PMTM_NONE;
+	tape->trailer = false;
 	if (res->status == PMT_STATUS_CANCELLED) {
 		pmtm_lose_position(tape);
 		return;
@@ -159,6 +155,8 @@ static void pmtm_settle_abandoned(struct pmtm_tape *tape, const struct pmt_resul
 	tape->block = pmtm_known(res->place.block);
 	if (res->status == PMT_STATUS_CHECK)
 		pmtm_discard(tape);
+	else
+		tape->lost = false;
 }
 
 static void pmtm_settle(struct pmtm_tape *tape, const struct pmt_command *cmd,
@@ -171,12 +169,20 @@ static void pmtm_settle(struct pmtm_tape *tape, const struct pmt_command *cmd,
 		if (failed && res->status == PMT_STATUS_CHECK)
 			pmtm_discard(tape);
 	} else if (tape->left && cmd->number == tape->abandoned) {
-		pmtm_settle_abandoned(tape, res);
+		pmtm_settle_abandoned(tape, cmd, res);
 	} else if (cmd->op == PMT_OP_WRITE || cmd->op == PMT_OP_WRITE_FILEMARKS) {
 		pmtm_settle_write(tape, cmd, res);
 	} else if (failed) {
 		pmtm_fail(tape, res);
 	}
+}
+
+/* The oldest is done with.  discard does not lag behind what is in the ring. */
+static void pmtm_retire(struct pmtm_tape *tape, u32 number)
+{
+	pmt_unit_retire(tape->unit);
+	if (!pmt_before(number, tape->discard))
+		tape->discard = number;
 }
 
 /* Look at all results that nobody waits for. */
@@ -189,7 +195,7 @@ void pmtm_reap(struct pmtm_tape *tape)
 		if (tape->holding && !pmt_before(cmd.number, tape->held))
 			break;
 		pmtm_settle(tape, &cmd, &res);
-		pmt_unit_retire(tape->unit);
+		pmtm_retire(tape, cmd.number);
 	}
 }
 
@@ -216,6 +222,8 @@ int pmtm_wait_done(struct pmtm_tape *tape, u32 number, unsigned int state)
 		if (ret)
 			return ret == -ERESTARTSYS ? -EINTR : ret;
 		pmtm_reap(tape);
+		if (signal_pending_state(state, current))
+			return -EINTR;
 	} while (!pmt_unit_done(tape->unit, number));
 	return 0;
 }
@@ -236,8 +244,30 @@ struct pmt_command pmtm_prepare(struct pmtm_tape *tape, enum pmt_op op)
 		cmd.flags |= PMT_CMD_HERE;
 	if (writes && tape->positioned)
 		cmd.flags |= PMT_CMD_POSITIONED;
-	tape->positioned = !writes;
 	return cmd;
+}
+
+/* Give it to the server; the write behind a motion may go back, once. */
+static int pmtm_send(struct pmtm_tape *tape, struct pmt_command *cmd,
+		     const void __user *from)
+{
+	int ret = pmt_unit_issue(tape->unit, cmd, from);
+
+	if (ret)
+		return ret;
+	switch (cmd->op) {
+	case PMT_OP_WRITE:
+	case PMT_OP_WRITE_FILEMARKS:
+	case PMT_OP_ERASE:
+		tape->positioned = false;
+		break;
+	case PMT_OP_TEST:
+	case PMT_OP_MODE:
+		break;
+	default:
+		tape->positioned = true;
+	}
+	return 0;
 }
 
 static int pmtm_make_room(struct pmtm_tape *tape, u32 length, u32 keep)
@@ -270,7 +300,7 @@ static int pmtm_issue(struct pmtm_tape *tape, struct pmt_command *cmd,
 		ret = pmtm_make_room(tape, cmd->length, PMTM_KEEP);
 	}
 	ret = ret ?: pmtm_deferred(tape);
-	return ret ?: pmt_unit_issue(tape->unit, cmd, NULL);
+	return ret ?: pmtm_send(tape, cmd, NULL);
 }
 
 /* Wait for a command that is held, and take its result.  -EINTR: abandoned. */
@@ -285,7 +315,7 @@ static int pmtm_await(struct pmtm_tape *tape, u32 number, struct pmt_command *cm
 		return ret;
 	if (!pmt_unit_oldest(tape->unit, cmd, res) || cmd->number != number)
 		return -EIO;
-	pmt_unit_retire(tape->unit);
+	pmtm_retire(tape, number);
 	return 0;
 }
 
@@ -298,15 +328,13 @@ static void pmtm_hold(struct pmtm_tape *tape, u32 number)
 /* It is in the ring, and that is all that its caller is told. */
 static void pmtm_acknowledge(struct pmtm_tape *tape, const struct pmt_command *cmd)
 {
-	struct pmt_view view;
-	u64 cost;
-
-	pmt_unit_look(tape->unit, &tape->place, &view);
-	cost = pmtm_command_cost(&view.limits, cmd);
 	tape->pending++;
-	tape->pending_cost += cost;
-	if (cmd->op == PMT_OP_WRITE)
-		tape->largest = max_t(u64, tape->largest, cost);
+	if (cmd->op == PMT_OP_WRITE) {
+		tape->pending_bytes += cmd->length;
+		tape->pending_records += pmt_command_blocks(cmd);
+	} else {
+		tape->pending_marks += cmd->count;
+	}
 }
 
 /* Its waiter was killed.  A mark then is as good as acknowledged. */
@@ -317,6 +345,7 @@ static void pmtm_abandon(struct pmtm_tape *tape, const struct pmt_command *cmd)
 		pmtm_pass_marks(&tape->place, cmd->count);
 		tape->file += tape->file >= 0 ? cmd->count : 0;
 		tape->block = 0;
+		tape->direction = PMTM_IDLE;
 	} else if (cmd->op != PMT_OP_TEST) {
 		tape->abandoned = cmd->number;
 		tape->left = true;
@@ -357,16 +386,13 @@ int pmtm_command(struct pmtm_tape *tape, struct pmt_command *cmd,
 
 int pmtm_test(struct pmtm_tape *tape, struct pmt_result *res)
 {
-	bool positioned = tape->positioned;
 	struct pmt_place place = tape->place;
 	struct pmt_command cmd = pmtm_prepare(tape, PMT_OP_TEST);
 	int ret = pmtm_command(tape, &cmd, res, PMTM_INTERRUPTIBLE);
 
 	/* It tells where the drive is, which may be ahead of us. */
-	if (!ret && res->place.generation == tape->session && !tape->lost) {
+	if (!ret && res->place.generation == tape->session && !tape->lost)
 		tape->place = place;
-		tape->positioned = positioned;
-	}
 	return ret;
 }
 
@@ -395,6 +421,8 @@ int pmtm_rewind(struct pmtm_tape *tape, enum pmtm_wait how)
 	if (how == PMTM_QUEUE) {
 		pmtm_stop_ahead(tape);
 		ret = pmtm_issue(tape, &cmd, how);
+		if (ret)
+			return ret;
 		tape->place.lbn = 0;
 		tape->place.file = 0;
 	} else {
@@ -433,17 +461,21 @@ enum pmtm_flow { PMTM_BUFFERED, PMTM_WAIT_SOME, PMTM_WAIT_ALL, PMTM_UNBUFFERED }
  * from early warning on; not if the drives could meet it with this one (they
  * told their room, or keep at least a window of it).
  */
-static enum pmtm_flow pmtm_flow(const struct pmtm_tape *tape,
-				const struct pmt_view *view, u64 cost)
+static enum pmtm_flow pmtm_flow(struct pmtm_tape *tape, const struct pmt_view *view,
+				u32 length, u32 records, u32 marks)
 {
-	u64 largest = max_t(u64, tape->largest, cost);
-	u64 total = tape->pending_cost + cost;
+	u64 total = pmtm_cost(&view->limits, tape->pending_bytes + length,
+			      tape->pending_records + records,
+			      tape->pending_marks + marks);
 
+	tape->largest = max(tape->largest,
+			    pmtm_cost(&view->limits, length, records, marks));
 	if (!tape->modes.buffered || !view->limits.window || view->early_warning ||
 	    tape->eof == PMTM_EW || tape->eof == PMTM_EOD1 || tape->trailer ||
 	    (view->room != PMT_UNKNOWN && total > view->room))
 		return tape->pending ? PMTM_WAIT_ALL : PMTM_UNBUFFERED;
-	if (view->limits.window == PMT_UNKNOWN || total + largest <= view->limits.window)
+	if (view->limits.window == PMT_UNKNOWN ||
+	    total + tape->largest <= view->limits.window)
 		return PMTM_BUFFERED;
 	return tape->pending ? PMTM_WAIT_SOME : PMTM_UNBUFFERED;
 }
@@ -477,13 +509,12 @@ static int pmtm_write_flow(struct pmtm_tape *tape, u32 length, u32 records, u32 
 		if (ret)
 			return ret;
 		pmt_unit_look(tape->unit, &tape->place, &view);
-		ret = records ? pmtm_at_end(tape, &view) : 0;
-		if (ret)
-			return ret;
-		flow = pmtm_flow(tape, &view,
-				 pmtm_cost(&view.limits, length, records, marks));
-		if (flow == PMTM_BUFFERED || flow == PMTM_UNBUFFERED)
-			return flow;
+		flow = pmtm_flow(tape, &view, length, records, marks);
+		if (flow == PMTM_BUFFERED || flow == PMTM_UNBUFFERED) {
+			/* Only now: who sees ENOSPC has all that was acknowledged. */
+			ret = records ? pmtm_at_end(tape, &view) : 0;
+			return ret ?: flow;
+		}
 		ret = flow == PMTM_WAIT_SOME ? pmt_unit_wait_half(tape->unit) :
 		      pmtm_wait_done(tape, pmt_unit_issued(tape->unit) - 1,
 				     PMT_KILLABLE);
@@ -536,20 +567,18 @@ static int pmtm_write_one(struct pmtm_tape *tape, const char __user *from, u32 l
 	u32 records = tape->modes.block_size ? length / tape->modes.block_size : 1;
 	struct pmt_command cmd;
 	struct pmt_result res;
-	bool positioned;
 	int flow, ret;
 
 	flow = pmtm_write_flow(tape, length, records, 0);
 	if (flow < 0)
 		return flow;
-	positioned = tape->positioned;
 	cmd = pmtm_prepare(tape, PMT_OP_WRITE);
 	cmd.length = length;
-	ret = pmt_unit_issue(tape->unit, &cmd, from);
-	if (ret) {
-		tape->positioned = positioned;
+	ret = pmtm_send(tape, &cmd, from);
+	if (ret)
 		return ret;
-	}
+	/* Not before: what never reached the drive gets no filemark at close. */
+	tape->direction = PMTM_WRITING;
 	if (flow == PMTM_BUFFERED) {
 		pmtm_acknowledge(tape, &cmd);
 		pmtm_written(tape, records);
@@ -588,7 +617,8 @@ ssize_t pmtm_write_data(struct pmtm_tape *tape, const char __user *from, size_t 
 	tape->rest.from = tape->rest.to;
 	if (tape->eof == PMTM_FM_PENDING)
 		tape->eof = PMTM_NONE;
-	tape->direction = PMTM_WRITING;
+	if (tape->direction == PMTM_READING)
+		tape->direction = PMTM_IDLE;
 	if (!size) {
 		ret = pmtm_write_one(tape, from, count);
 		return ret < 0 ? ret : count;
@@ -597,9 +627,17 @@ ssize_t pmtm_write_data(struct pmtm_tape *tape, const char __user *from, size_t 
 	while (done < count) {
 		u32 length = min_t(size_t, count - done, chunk);
 
+		if (done && (tape->eof == PMTM_EW || tape->eof == PMTM_EWERR))
+			break;
 		ret = pmtm_write_one(tape, from + done, length);
-		if (ret < 0)
-			return done ?: ret;
+		if (ret < 0 && !done)
+			return ret;
+		if (ret < 0) {
+			/* The count is told now, the error by the next call. */
+			if (ret == -EIO)
+				tape->deferred = ret;
+			break;
+		}
 		done += (size_t)ret * size;
 		if ((size_t)ret * size != length)
 			break;
@@ -622,11 +660,11 @@ int pmtm_marks(struct pmtm_tape *tape, u32 count, bool immediate,
 	int ret;
 
 	pmtm_stop_ahead(tape);
-	if (how != PMTM_QUEUE) {
+	if (immediate && how != PMTM_QUEUE) {
 		ret = pmtm_write_flow(tape, 0, 0, count);
 		if (ret < 0)
 			return ret;
-		immediate = immediate && ret == PMTM_BUFFERED;
+		immediate = ret == PMTM_BUFFERED;
 	}
 	cmd = pmtm_prepare(tape, PMT_OP_WRITE_FILEMARKS);
 	cmd.count = count;
@@ -634,15 +672,17 @@ int pmtm_marks(struct pmtm_tape *tape, u32 count, bool immediate,
 		cmd.flags |= PMT_CMD_IMMEDIATE;
 	if (immediate || how == PMTM_QUEUE) {
 		ret = how == PMTM_QUEUE ? pmtm_issue(tape, &cmd, how) :
-		      pmt_unit_issue(tape->unit, &cmd, NULL);
+		      pmtm_send(tape, &cmd, NULL);
 		if (ret)
 			return ret;
 		pmtm_acknowledge(tape, &cmd);
 		pmtm_pass_marks(&tape->place, count);
+		tape->direction = PMTM_IDLE;	/* close owes no mark any more */
 	} else {
 		ret = pmtm_command(tape, &cmd, &res, how);
 		if (ret)
 			return ret;
+		tape->direction = PMTM_IDLE;
 		if (res.status == PMT_STATUS_CHECK) {
 			done = count - res.residue;
 			ret = -EIO;
@@ -657,7 +697,8 @@ int pmtm_marks(struct pmtm_tape *tape, u32 count, bool immediate,
 	if (ret && !done)
 		return ret;
 	pmt_unit_look(tape->unit, &tape->place, &view);
-	tape->trailer = view.eot == PMT_EOT_HOLD && (early || view.early_warning);
+	tape->trailer = count && view.eot == PMT_EOT_HOLD &&
+			(early || view.early_warning);
 	tape->eof = PMTM_NONE;
 	return ret;
 }
@@ -683,7 +724,7 @@ static int pmtm_read_issue(struct pmtm_tape *tape, bool ahead)
 	cmd.place = tape->ahead.next;
 	if (ahead)
 		cmd.flags |= PMT_CMD_AHEAD;
-	ret = ahead ? pmt_unit_issue(tape->unit, &cmd, NULL) :
+	ret = ahead ? pmtm_send(tape, &cmd, NULL) :
 	      pmtm_issue(tape, &cmd, PMTM_KILLABLE);
 	if (ret)
 		return ret;
@@ -757,17 +798,24 @@ static int pmtm_read_variable_check(struct pmtm_tape *tape,
 	return -EIO;
 }
 
-/* And in fixed mode, with k blocks before it: those count, the place is theirs. */
+/*
+ * And in fixed mode, with k blocks before it: those count, the place is theirs.
+ * The same if earlier bytes of this read(2) were given: the next one is told.
+ */
 static int pmtm_read_fixed_check(struct pmtm_tape *tape, const struct pmt_command *cmd,
 				 const struct pmt_result *res, u32 k)
 {
 	bool wrong_size = res->key == PMT_KEY_NONE && res->sense & PMT_SENSE_ILI;
 
-	if (k || wrong_size) {
+	bool given = k || tape->given;
+	bool known = wrong_size || res->key == PMT_KEY_BLANK ||
+		     res->sense & PMT_SENSE_FILEMARK;
+
+	if (k || (given && known) || wrong_size) {
 		tape->place = cmd->place;
 		pmtm_advance(&tape->place, k);
 	}
-	if (k) {
+	if (k || (given && known)) {
 		pmtm_count_blocks(tape, k);
 		tape->eof = res->sense & PMT_SENSE_FILEMARK ? PMTM_FM_PENDING :
 							      PMTM_NONE;
@@ -867,17 +915,17 @@ static int pmtm_read_one(struct pmtm_tape *tape, char __user *to, u32 length,
 	else if (bytes > given)
 		ret = pmtm_keep_rest(tape, pmt_unit_data(tape->unit, &cmd) + given,
 				     bytes - given);
-	pmt_unit_retire(tape->unit);
+	pmtm_retire(tape, number);
 	return ret ?: given;
 }
 
-static size_t pmtm_take_rest(struct pmtm_tape *tape, char __user *to, size_t count)
+static ssize_t pmtm_take_rest(struct pmtm_tape *tape, char __user *to, size_t count)
 {
 	struct pmtm_rest *rest = &tape->rest;
 	size_t length = min_t(size_t, count, rest->to - rest->from);
 
 	if (length && copy_to_user(to, rest->bytes + rest->from, length))
-		return 0;
+		return -EFAULT;
 	rest->from += length;
 	return length;
 }
@@ -886,14 +934,19 @@ static size_t pmtm_take_rest(struct pmtm_tape *tape, char __user *to, size_t cou
 static ssize_t pmtm_read_fixed(struct pmtm_tape *tape, char __user *to, size_t count)
 {
 	u32 size = tape->modes.block_size;
-	size_t done = pmtm_take_rest(tape, to, count);
+	ssize_t taken = pmtm_take_rest(tape, to, count);
 	u32 chunk = pmtm_chunk(tape);
+	size_t done = taken;
 
+	if (taken < 0)
+		return taken;
 	while (done < count) {
 		u32 wanted = min_t(size_t, count - done, chunk);
 		u32 length = DIV_ROUND_UP(wanted, size) * size;
-		int ret = pmtm_read_one(tape, to + done, length, wanted);
+		int ret;
 
+		tape->given = done;
+		ret = pmtm_read_one(tape, to + done, length, wanted);
 		if (ret < 0)
 			return done ?: ret;
 		done += ret;
@@ -1008,24 +1061,51 @@ static int pmtm_finish_writing(struct pmtm_tape *tape, enum pmtm_wait how)
 	return 0;
 }
 
+/* Marks that did not wait, say: what was acknowledged is done before close is. */
+static int pmtm_finish_acknowledged(struct pmtm_tape *tape, enum pmtm_wait how)
+{
+	int ret = 0;
+
+	if (!tape->ahead.count)
+		pmtm_reap(tape);
+	if (how != PMTM_QUEUE && tape->pending)
+		ret = pmtm_wait_done(tape, pmt_unit_issued(tape->unit) - 1,
+				     PMT_KILLABLE);
+	return ret ?: pmtm_deferred(tape);
+}
+
+static int pmtm_finish_transfer(struct pmtm_tape *tape, enum pmtm_wait how)
+{
+	int ret;
+
+	if (tape->direction == PMTM_WRITING && !tape->lost)
+		return pmtm_finish_writing(tape, how);
+	ret = pmtm_finish_acknowledged(tape, how);
+	if (ret)
+		return ret;
+	if (tape->lost)
+		return tape->rewind ? 0 : -EIO;
+	if (tape->direction == PMTM_READING && !tape->rewind &&
+	    tape->options & MT_ST_SYSV)
+		return pmtm_finish_reading(tape, how);
+	return 0;
+}
+
 /*
  * What the last close owes: marks behind written data, a rewind.  PMTM_QUEUE:
  * the caller exits; it is queued, and who opens next learns how it went.
  */
 int pmtm_finish(struct pmtm_tape *tape, enum pmtm_wait how)
 {
-	int ret = 0, err;
+	bool wrote = tape->direction == PMTM_WRITING;
+	int ret, err;
 
 	if (tape->direction != PMTM_READING)
 		pmtm_stop_ahead(tape);
 	tape->rest.from = tape->rest.to;
-	if (tape->lost)
-		ret = tape->rewind ? 0 : -EIO;
-	else if (tape->direction == PMTM_WRITING)
-		ret = pmtm_finish_writing(tape, how);
-	else if (tape->direction == PMTM_READING && !tape->rewind &&
-		 tape->options & MT_ST_SYSV)
-		ret = pmtm_finish_reading(tape, how);
+	ret = pmtm_finish_transfer(tape, how);
+	if (ret == -EINTR)
+		return ret;		/* direction still tells what is owed */
 	if (tape->eof == PMTM_FM_PENDING)
 		tape->eof = PMTM_NONE;
 	pmtm_stop_ahead(tape);
@@ -1036,8 +1116,8 @@ int pmtm_finish(struct pmtm_tape *tape, enum pmtm_wait how)
 	}
 	if (how == PMTM_QUEUE) {
 		tape->owed = true;
-		if (ret)
-			tape->deferred = ret;
+		if (ret && wrote)
+			tape->deferred = -EIO;
 	}
 	tape->direction = PMTM_IDLE;
 	return ret;

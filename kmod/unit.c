@@ -32,9 +32,12 @@ static void pmt_unit_release(struct device *dev)
 	struct pmt_unit *unit = container_of(dev, struct pmt_unit, dev);
 
 	put_pid(unit->server_pid);
+	/* Under the queue's lock: pmt_units_exit takes it after the last one. */
+	spin_lock(&pmt_units_gone.lock);
 	xa_erase(&pmt_units, unit->number);
+	wake_up_locked(&pmt_units_gone);
+	spin_unlock(&pmt_units_gone.lock);
 	kfree(unit);
-	wake_up_all(&pmt_units_gone);
 }
 
 void pmt_unit_put(struct pmt_unit *unit)
@@ -90,7 +93,8 @@ void pmt_store_settle(struct pmt_unit *unit)
 	if (!store || unit->slave || unit->master_open ||
 	    store->ring.done != store->ring.tail)
 		return;
-	unit->personality->reap(unit->master);
+	if (unit->master)
+		unit->personality->reap(unit->master);
 	spin_lock(&unit->lock);
 	unit->first = store->ring.tail;
 	unit->store = NULL;
@@ -116,6 +120,9 @@ void pmt_server_lost(struct pmt_unit *unit)
 	spin_lock(&unit->lock);
 	pmt_unit_collect(unit);
 	if (unit->state == PMT_STATE_SERVED) {
+		/* The next server would not know of it: nothing behind it is done. */
+		if (pmt_ring_stuck(&unit->store->ring))
+			pmt_ring_give_up(&unit->store->ring);
 		unit->state = PMT_STATE_UNSERVED;
 		if (pmt_unit_waits(unit) && unit->recovery) {
 			unit->state = PMT_STATE_RECOVERING;
@@ -311,16 +318,23 @@ static int pmt_unit_number(struct pmt_unit *unit, u32 number)
 	return ret == -EBUSY ? -EEXIST : ret;
 }
 
+/* Nobody who has control finds it alive after this, so none makes a store. */
 static void pmt_unit_bury(struct pmt_unit *unit)
 {
+	void *master;
+
+	mutex_lock(&unit->control);
 	spin_lock(&unit->lock);
 	unit->dead = true;
 	pmt_unit_event(unit, PMT_EVENT_UNIT_REMOVED, 0);
 	spin_unlock(&unit->lock);
+	master = unit->master;
+	unit->master = NULL;
+	mutex_unlock(&unit->control);
 	wake_up_all(&unit->master_wait);
 	wake_up_all(&unit->server_wait);
-	if (unit->master)
-		unit->personality->detach(unit->master);
+	if (master)
+		unit->personality->detach(master);
 	cdev_device_del(&unit->cdev, &unit->dev);
 	cancel_delayed_work_sync(&unit->recovery_work);
 	cancel_work_sync(&unit->broken_work);
@@ -343,6 +357,8 @@ static struct pmt_unit *pmt_unit_make(const struct pmt_personality *personality,
 		return ERR_PTR(ret);
 	}
 	unit->personality = personality;
+	strscpy(unit->personality_name, personality->name,
+		sizeof(unit->personality_name));
 	device_initialize(&unit->dev);
 	unit->dev.class = &pmt_class;
 	unit->dev.release = pmt_unit_release;
@@ -362,7 +378,9 @@ static struct pmt_unit *pmt_unit_make(const struct pmt_personality *personality,
 		pmt_unit_bury(unit);
 		return ERR_CAST(master);
 	}
+	mutex_lock(&unit->control);
 	unit->master = master;
+	mutex_unlock(&unit->control);
 	pmt_unit_event(unit, PMT_EVENT_UNIT_ADDED, 0);
 	return unit;
 }
@@ -374,9 +392,14 @@ struct pmt_unit *pmt_unit_new(const char *name, u32 number, u32 data_size,
 	struct pmt_personality *personality;
 	struct pmt_unit *unit;
 
-	request_module("pmt-personality-%s", name);
 	mutex_lock(&pmt_units_lock);
 	personality = pmt_personality_find(name);
+	if (!personality) {
+		mutex_unlock(&pmt_units_lock);
+		request_module("pmt-personality-%s", name);
+		mutex_lock(&pmt_units_lock);
+		personality = pmt_personality_find(name);
+	}
 	unit = personality ? pmt_unit_make(personality, number, data_size,
 					   recovery, eot) :
 			     ERR_PTR(-ENOPKG);
@@ -426,20 +449,21 @@ EXPORT_SYMBOL_GPL(pmt_personality_register);
 void pmt_personality_unregister(struct pmt_personality *personality)
 {
 	struct pmt_unit *unit;
-	unsigned long index;
+	u32 number = 0;
 
 	mutex_lock(&pmt_units_lock);
 	list_del(&personality->list);
-	xa_for_each(&pmt_units, index, unit) {
-		if (unit->personality != personality || READ_ONCE(unit->dead))
-			continue;
-		pmt_unit_bury(unit);
+	while ((unit = pmt_unit_next(number))) {
+		number = unit->number + 1;
+		if (unit->personality == personality)
+			pmt_unit_bury(unit);
+		pmt_unit_put(unit);
 	}
 	mutex_unlock(&pmt_units_lock);
 }
 EXPORT_SYMBOL_GPL(pmt_personality_unregister);
 
-/* What "units=" of its module asks for. */
+/* What "units=" of its module asks for.  Those that were made stay. */
 int pmt_personality_units(struct pmt_personality *personality, u32 count)
 {
 	struct pmt_unit *unit;
@@ -473,6 +497,8 @@ int pmt_units_init(void)
 void pmt_units_exit(void)
 {
 	wait_event(pmt_units_gone, xa_empty(&pmt_units));
+	spin_lock(&pmt_units_gone.lock);
+	spin_unlock(&pmt_units_gone.lock);
 	unregister_chrdev_region(pmt_slave_devt, PMT_UNITS_MAX);
 	class_unregister(&pmt_class);
 }

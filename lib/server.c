@@ -6,10 +6,11 @@
  * from whatever thread the drive has, in order, and are published there.  The
  * data stays where it is: a request points into the ring.
  *
- * server->lock guards what the two sides share: done, frozen.  A CHECK freezes:
- * the drive answers all that it has been given as cancelled, and the fetching
- * thread gives it nothing until the kernel's cancel word has passed the
- * exception and all is answered; then it resumes the drive.
+ * server->lock guards what the two sides share: done, returned, frozen.  A CHECK
+ * freezes: the drive gives back, as cancelled, all that it has been given behind
+ * it.  That is not published: when the kernel's cancel word has passed the
+ * exception and all is back, the drive is resumed and the commands are fetched
+ * once more, to be cancelled or executed as that word says.
  *
  * The requests are indexed by slot.  A slot comes back from the kernel only
  * after its result was published, so its request is free by then.
@@ -52,6 +53,7 @@ struct pmt_server {
 
 	pthread_mutex_t lock;
 	uint32_t done;			/* number without a result */
+	uint32_t returned;		/* from done on, given back by the drive */
 	bool frozen;
 	uint32_t exception;		/* number of the CHECK that froze */
 	struct pmt_early_warning ew;	/* as announced; generation 0 none */
@@ -141,25 +143,50 @@ static void server_renew_limits(struct pmt_server *server, unsigned int op)
 			server->info.unit);
 }
 
-static void server_done(struct pmt_request *req)
+/* All that was submitted is answered or back.  Lock held. */
+static bool server_is_quiet(const struct pmt_server *server)
 {
-	struct pmt_server *server = req->context;
-	bool kick, wake;
+	return server->done + server->returned == atomic_load(&server->next);
+}
 
-	server_renew_limits(server, req->cmd.op);
-	req->result.number = req->cmd.number;
-	pthread_mutex_lock(&server->lock);
+/* Cancelled by the drive, not by the kernel: it is not answered.  Lock held. */
+static bool server_gives_back(const struct pmt_server *server,
+			      const struct pmt_request *req)
+{
+	return req->result.status == PMT_STATUS_CANCELLED &&
+	       (server->returned ||
+		!pmt_before(req->cmd.number, pmt_view_cancel(&server->view)));
+}
+
+/* True: ring the doorbell.  Lock held. */
+static bool server_publish(struct pmt_server *server, const struct pmt_request *req)
+{
+	bool check = req->result.status == PMT_STATUS_CHECK;
+
 	server_withdraw(server, req);
-	if (req->result.status == PMT_STATUS_CHECK) {
+	if (check) {
 		server->frozen = true;
 		server->exception = req->cmd.number;
 	}
 	pmt_view_answer(&server->view, &req->result);
 	server->done = req->cmd.number + 1;
-	kick = pmt_view_publish(&server->view, server->done,
-				req->result.status == PMT_STATUS_CHECK);
+	return pmt_view_publish(&server->view, server->done, check);
+}
+
+static void server_done(struct pmt_request *req)
+{
+	struct pmt_server *server = req->context;
+	bool kick = false, wake;
+
+	server_renew_limits(server, req->cmd.op);
+	req->result.number = req->cmd.number;
+	pthread_mutex_lock(&server->lock);
+	if (server_gives_back(server, req))
+		server->returned++;
+	else
+		kick = server_publish(server, req);
 	wake = (server->frozen || atomic_load(&server->stopping)) &&
-	       server->done == atomic_load(&server->next);
+	       server_is_quiet(server);
 	pthread_mutex_unlock(&server->lock);
 	if (kick)
 		ioctl(server->fd, PMT_IOC_KICK);
@@ -189,10 +216,12 @@ static bool server_flows(struct pmt_server *server)
 	bool flows;
 
 	pthread_mutex_lock(&server->lock);
-	if (server->frozen && server->done == atomic_load(&server->next) &&
+	if (server->frozen && server_is_quiet(server) &&
 	    pmt_before(server->exception, server->cancel)) {
 		server_resume(server);
 		server->frozen = false;
+		server->returned = 0;
+		atomic_store(&server->next, server->done);
 	}
 	flows = !server->frozen;
 	pthread_mutex_unlock(&server->lock);
@@ -251,7 +280,7 @@ static bool server_quiet(struct pmt_server *server)
 	bool quiet;
 
 	pthread_mutex_lock(&server->lock);
-	quiet = server->done == atomic_load(&server->next);
+	quiet = server_is_quiet(server);
 	pthread_mutex_unlock(&server->lock);
 	return quiet;
 }

@@ -264,8 +264,8 @@ START_TEST(an_exception_wakes_whoever_waits_behind_it)
 }
 END_TEST
 
-/* Behind an exception the server may cancel before it is asked to. */
-START_TEST(cancelled_is_accepted_behind_an_exception)
+/* The server answers nothing behind an exception before the cancel word says so. */
+START_TEST(cancelled_is_refused_behind_an_exception_that_nobody_has_seen)
 {
 	__u32 n = issue(PMT_OP_WRITE, 100), m = issue(PMT_OP_WRITE, 100);
 	struct pmt_result res = { .number = n, .status = PMT_STATUS_CHECK,
@@ -273,7 +273,25 @@ START_TEST(cancelled_is_accepted_behind_an_exception)
 
 	ck_assert_int_eq(answer(res), 1);
 	res = (struct pmt_result) { .number = m, .status = PMT_STATUS_CANCELLED };
+	ck_assert_int_eq(answer(res), -EPROTO);
+	pmt_ring_cancel(&rig.ring, m + 1);
 	ck_assert_int_eq(answer(res), 1);
+}
+END_TEST
+
+/* A unit that only writes never raises cancel by itself: numbers must not turn. */
+START_TEST(cancel_does_not_lag)
+{
+	__u32 n, m;
+
+	rig.ring.head = rig.ring.done = rig.ring.tail = 1 + PMT_CANCEL_LAG;
+	n = issue(PMT_OP_REWIND, 0);
+	ck_assert_int_eq(answer(good(n)), 1);
+	pmt_ring_retire(&rig.ring);
+	ck_assert_uint_eq(rig.ring.cancel, n + 1);
+	ck_assert_uint_eq(pmt_view_cancel(&rig.view), n + 1);
+	m = issue(PMT_OP_REWIND, 0);
+	ck_assert(pmt_ring_cancel(&rig.ring, m + 1) || rig.ring.cancel == m + 1);
 }
 END_TEST
 
@@ -579,7 +597,8 @@ int main(void)
 	tcase_add_test(tc, cancel_wakes_a_parked_server);
 	tcase_add_test(tc, master_is_woken_only_for_its_number);
 	tcase_add_test(tc, an_exception_wakes_whoever_waits_behind_it);
-	tcase_add_test(tc, cancelled_is_accepted_behind_an_exception);
+	tcase_add_test(tc, cancelled_is_refused_behind_an_exception_that_nobody_has_seen);
+	tcase_add_test(tc, cancel_does_not_lag);
 	tcase_add_loop_test(tc, a_bad_result_is_a_violation, 0,
 			    sizeof(bad) / sizeof(bad[0]));
 	tcase_add_test(tc, done_out_of_range_is_a_violation);

@@ -80,12 +80,11 @@
  *
  * GOOD may carry a warning (EOM: early warning met, all was written; key 1:
  * recovered; residue > 0 on READ: a shorter record).  CHECK is an exception:
- * it freezes the queue.  The server executes nothing behind it until the
- * kernel's word cancel has passed it, cancel - (n + 1) >= 0: what it has fetched
- * it answers CANCELLED, and fetches no more.  Then commands with numbers before
- * cancel are answered CANCELLED, those from cancel on are executed.  The kernel
- * also raises cancel to drop what it had asked to read ahead; that is a request:
- * what was executed already has its own result.
+ * it freezes the queue.  The server executes and answers nothing behind it until
+ * the kernel's word cancel has passed it, cancel - (n + 1) >= 0.  Then commands
+ * with numbers before cancel are answered CANCELLED, those from cancel on are
+ * executed.  The kernel also raises cancel to drop what it had asked to read
+ * ahead; that is a request: what was executed already has its own result.
  *
  * 6. Early warning
  *
