@@ -247,6 +247,7 @@ struct pmt_leaf {
 	} next;
 	bool ahead;		/* generation on the medium is later than the unit's */
 	bool fresh;		/* attached, has not executed yet: no HERE */
+	bool unsynced;		/* UNLOAD or LOAD failed for it once */
 	struct pmt_modes modes;
 	pthread_mutex_t lock;	/* what status() shows */
 	struct {

@@ -755,10 +755,13 @@ static void change_medium(struct pmt_leaf *leaf, struct pmt_request *req,
 {
 	int rc = leaf->present ? sync_medium(leaf) : 0;
 
-	if (rc) {
+	/* Told once; a medium that can not be made durable must come out, too. */
+	if (rc && !leaf->unsynced) {
+		leaf->unsynced = true;
 		fail(leaf, req, rc);
 		return;
 	}
+	leaf->unsynced = false;
 	leaf->next.unit_id = unit_id(leaf);
 	leaf->next.generation = leaf->place.generation + 1;
 	rc = change(leaf);

@@ -1171,7 +1171,7 @@ START_TEST(by_chance)
 				  (unsigned int)time(NULL) * 1000;
 
 	for (model.commands = 0; model.commands < wanted; run++) {
-		printf("PMT_SEED=%u\r", run);
+		printf("PMT_SEED=%u\n", run);
 		fflush(stdout);
 		teardown();
 		setup();

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A tape in a file: what drives/image.c shares with the formats (native.c,
+ * simh.c) and with the volume set (set.c).
+ *
+ * image.c owns the file: options, opening, locks, capacity, space on disk and
+ * all positioning.  A format knows where in the file an object (a record or a
+ * mark) is and what surrounds it.  Objects are numbered by LBN from 0 without a
+ * hole, so a format need only answer: where is LBN n, what file and block is
+ * that, which LBN has mark m.  The end of data is always the end of the file.
+ */
+#ifndef PMT_FORMAT_H
+#define PMT_FORMAT_H
+
+#include <limits.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#include "../internal.h"
+
+struct pmt_image;
+
+/* All return 0 or -errno. */
+struct pmt_format {
+	const char *name;
+	uint64_t start;		/* where the log begins */
+	struct pmt_limits limits;
+	/* Write what an empty medium begins with; the file is empty. */
+	int (*make)(struct pmt_image *);
+	/* Find the end of data; -EINVAL and a message if it is not of this format.
+	 * A torn tail is cut, if the image is not protected. */
+	int (*open)(struct pmt_image *);
+	void (*close)(struct pmt_image *);
+	/* At the end of data.  -ENOSPC: nothing was written. */
+	int (*write)(struct pmt_image *, const void *data, size_t length);
+	int (*marks)(struct pmt_image *, uint32_t count);
+	/* By how much count objects of length bytes, written at lbn, would make
+	 * the file longer; length 0: marks. */
+	uint64_t (*growth)(struct pmt_image *, uint64_t lbn, uint64_t count,
+			   size_t length);
+	/* Make all durable. */
+	int (*sync)(struct pmt_image *);
+	/* Make lbn, which is before it, the end of data, durably. */
+	int (*cut)(struct pmt_image *, uint64_t lbn);
+	/* The object at lbn, which is before the end of data. */
+	int (*read)(struct pmt_image *, uint64_t lbn, void *buffer, size_t size,
+		    size_t *length, bool *mark);
+	/* Where the file would end if lbn were the end of data. */
+	int (*offset)(struct pmt_image *, uint64_t lbn, uint64_t *offset);
+	/* What the objects before lbn will still cost (an index paid ahead). */
+	uint64_t (*owed)(struct pmt_image *, uint64_t lbn);
+	int (*place)(struct pmt_image *, uint64_t lbn, uint64_t *file,
+		     uint64_t *block);
+	/* LBN of mark number mark, counted from 0, which exists. */
+	int (*find_mark)(struct pmt_image *, uint64_t mark, uint64_t *lbn);
+};
+
+extern const struct pmt_format pmt_format_native, pmt_format_simh;
+
+/*
+ * A volume set: a target with one %d.  The state file ".NAME.set" beside the
+ * volumes says which volume is in the drive, and for which unit and generation;
+ * it is replaced by rename only, so it is always a whole one.
+ */
+struct pmt_set {
+	bool is_set;		/* else the target is one file */
+	bool volatile_state;	/* read only: nothing is kept */
+	char *folder, *prefix, *suffix;
+	int width;
+	bool zeros;
+	char *state_path;
+	uint32_t volume;
+	uint64_t unit_id, generation;	/* 0: nothing remembered */
+};
+
+struct pmt_image {
+	struct pmt_leaf leaf;
+	/* Options: */
+	struct pmt_set set;
+	const struct pmt_format *wanted;	/* NULL: as the file is */
+	uint64_t capacity_wanted, ew_wanted;	/* PMT_UNKNOWN: not given */
+	bool create, readonly, synchronous;
+	/* The volume in the drive; fd is -1 if there is none: */
+	int fd;
+	char *path;
+	struct stat stat;	/* at load; the size is in size */
+	const struct pmt_format *format;
+	void *state;		/* the format's */
+	uint64_t capacity;	/* bytes of the file; 0: what the disk gives */
+	uint64_t ew;		/* bytes kept for after early warning */
+	uint64_t end;		/* of the log, where the end of data is */
+	uint64_t files, blocks;	/* place.file and .block at the end of data */
+	uint64_t size;		/* of the file; more than end only where a
+				 * protected or SIMH image has something behind */
+	uint64_t allocated;	/* blocks of the file reach to here */
+	uint64_t flushed;	/* the kernel was asked to write up to here */
+	bool can_allocate, reserving;
+	bool dirty;		/* something may not be on the disk */
+	bool broken;		/* the disk failed us: no writing until load */
+};
+
+static inline struct pmt_image *pmt_image_of(struct pmt_leaf *leaf)
+{
+	return (struct pmt_image *)leaf;
+}
+
+/* image.c, for the formats */
+
+/* All of length, or -errno; -EBADMSG if the file ends before. */
+int pmt_image_pread(struct pmt_image *, void *, size_t length, uint64_t offset);
+int pmt_image_pwrite(struct pmt_image *, const void *, size_t length,
+		     uint64_t offset);
+/* Append at image->end, all or nothing; -ENOSPC, -EIO. */
+int pmt_image_append(struct pmt_image *, struct iovec *, int count);
+/* What was written so far is on the disk. */
+int pmt_image_flush(struct pmt_image *);
+/* Make the file end at image->end. */
+int pmt_image_truncate(struct pmt_image *);
+
+/* set.c */
+int pmt_set_parse(struct pmt_set *, const char *target);
+void pmt_set_free(struct pmt_set *);
+/* Path of the current volume, allocated. */
+char *pmt_set_path(const struct pmt_set *);
+/* Read the state file, if there is one. */
+int pmt_set_recall(struct pmt_set *);
+/* Durably: this volume, this unit, this generation. */
+int pmt_set_store(struct pmt_set *, uint32_t volume, uint64_t unit_id,
+		  uint64_t generation);
+/* fsync of the folder that path is in. */
+int pmt_sync_folder(const char *path);
+
+#endif

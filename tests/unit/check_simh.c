@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * SIMH .tap images, byte for byte as "SIMH Magtape Representation and Handling"
+ * describes them.
+ */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+static char folder[64], file[96];
+
+static void setup(void)
+{
+	const char *base = getenv("TMPDIR");
+
+	snprintf(folder, sizeof(folder), "%s/check_simh.XXXXXX", base ? base : "/tmp");
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	snprintf(file, sizeof(file), "%s/t.tap", folder);
+}
+
+static void teardown(void)
+{
+	unlink(file);
+	rmdir(folder);
+}
+
+static int try_tape(struct pmt_leaf **leaf, const char *options)
+{
+	char text[256], *error = NULL;
+	struct pmt_spec *spec;
+	int r;
+
+	snprintf(text, sizeof(text), "image:%s%s", file, options);
+	ck_assert_int_eq(pmt_spec_parse(text, &spec, &error), 0);
+	*leaf = calloc(1, pmt_image_drive.size);
+	(*leaf)->drive.ops = &pmt_image_drive;
+	r = pmt_image_drive.open(&(*leaf)->drive, spec);
+	pmt_spec_free(spec);
+	if (r) {
+		free(*leaf);
+		*leaf = NULL;
+	}
+	return r;
+}
+
+static struct pmt_leaf *tape(const char *options)
+{
+	struct pmt_leaf *leaf;
+
+	ck_assert_int_eq(try_tape(&leaf, options), 0);
+	return leaf;
+}
+
+static void drop(struct pmt_leaf *leaf)
+{
+	pmt_image_drive.close(&leaf->drive);
+	free(leaf);
+}
+
+/* A literal with zeros inside. */
+#define BYTES(text) (text), sizeof(text) - 1
+
+static void make(const char *bytes, size_t length)
+{
+	int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+	ck_assert_int_eq(write(fd, bytes, length), length);
+	close(fd);
+}
+
+static void file_is(const char *bytes, size_t length)
+{
+	char got[1000];
+	int fd = open(file, O_RDONLY);
+
+	ck_assert_int_eq(read(fd, got, sizeof(got)), length);
+	ck_assert_int_eq(memcmp(got, bytes, length), 0);
+	close(fd);
+}
+
+static int get(struct pmt_leaf *leaf, const char *want)
+{
+	char got[100] = "";
+	size_t n = 0;
+	int r = leaf->ops->read(leaf, got, sizeof(got), &n);
+
+	ck_assert_uint_eq(n, strlen(want));
+	ck_assert_str_eq(got, want);
+	return r;
+}
+
+static void put(struct pmt_leaf *leaf, const char *text)
+{
+	ck_assert_int_eq(leaf->ops->write(leaf, text, strlen(text)), 0);
+}
+
+static void put_marks(struct pmt_leaf *leaf, uint32_t count)
+{
+	uint32_t done;
+
+	ck_assert_int_eq(leaf->ops->marks(leaf, count, &done), 0);
+	ck_assert_uint_eq(done, count);
+}
+
+#define EVEN	"\4\0\0\0abcd\4\0\0\0"
+#define ODD	"\3\0\0\0xyz\0\3\0\0\0"
+#define TMARK	"\0\0\0\0"
+#define EOM	"\377\377\377\377"
+#define GAP	"\376\377\377\377"
+#define HALF	"\377\377" GAP	/* what a record over a gap leaves */
+#define BAD	"\3\0\0\200bad\0\3\0\0\200"
+#define PRIVATE	"\2\0\0\060no\2\0\0\060"
+#define WORD	"\1\2\3\340"
+
+START_TEST(writes_exactly)
+{
+	struct pmt_leaf *leaf = tape("?create=yes&format=simh");
+
+	put(leaf, "abcd");
+	put(leaf, "xyz");
+	put_marks(leaf, 2);
+	ck_assert_uint_eq(leaf->ops->used(leaf), 32);
+	drop(leaf);
+	file_is(BYTES(EVEN ODD TMARK TMARK));
+}
+END_TEST
+
+START_TEST(reads_exactly)
+{
+	struct pmt_leaf *leaf;
+
+	make(BYTES(EVEN ODD TMARK EVEN TMARK TMARK));
+	leaf = tape("");
+	ck_assert_uint_eq(leaf->eod, 6);
+	ck_assert_uint_eq(leaf->limits.record_max, 0xffffff);
+	ck_assert_int_eq(get(leaf, "abcd"), 0);
+	ck_assert_int_eq(get(leaf, "xyz"), 0);
+	ck_assert_int_eq(get(leaf, ""), PMT_AT_MARK);
+	ck_assert_int_eq(get(leaf, "abcd"), 0);
+	ck_assert_int_eq(get(leaf, ""), PMT_AT_MARK);
+	ck_assert_int_eq(get(leaf, ""), PMT_AT_MARK);
+	ck_assert_int_eq(get(leaf, ""), PMT_AT_EOD);
+	drop(leaf);
+}
+END_TEST
+
+START_TEST(end_of_medium)
+{
+	struct pmt_leaf *leaf;
+
+	make(BYTES(EVEN TMARK EOM ODD "what ever follows"));
+	leaf = tape("");
+	ck_assert_uint_eq(leaf->eod, 2);
+	ck_assert_int_eq(leaf->ops->to_eod(leaf), 0);
+	ck_assert_int_eq(get(leaf, ""), PMT_AT_EOD);
+	drop(leaf);
+	file_is(BYTES(EVEN TMARK EOM ODD "what ever follows"));
+	leaf = tape("");
+	ck_assert_int_eq(leaf->ops->to_eod(leaf), 0);
+	put(leaf, "xyz");
+	drop(leaf);
+	file_is(BYTES(EVEN TMARK ODD));
+}
+END_TEST
+
+START_TEST(gaps_are_not_seen)
+{
+	struct pmt_leaf *leaf;
+	int64_t left;
+
+	make(BYTES(GAP EVEN GAP GAP ODD HALF TMARK PRIVATE WORD EVEN GAP));
+	leaf = tape("");
+	ck_assert_uint_eq(leaf->eod, 4);
+	ck_assert_int_eq(get(leaf, "abcd"), 0);
+	ck_assert_int_eq(get(leaf, "xyz"), 0);
+	ck_assert_int_eq(get(leaf, ""), PMT_AT_MARK);
+	ck_assert_int_eq(get(leaf, "abcd"), 0);
+	ck_assert_int_eq(get(leaf, ""), PMT_AT_EOD);
+	ck_assert_int_eq(leaf->ops->space_marks(leaf, -1, &left), 0);
+	ck_assert_uint_eq(leaf->place.lbn, 2);
+	ck_assert_uint_eq(leaf->place.block, 2);
+	ck_assert_int_eq(leaf->ops->space_records(leaf, -1, &left), 0);
+	ck_assert_int_eq(get(leaf, "xyz"), 0);
+	put_marks(leaf, 1);
+	drop(leaf);
+	leaf = tape("");
+	ck_assert_uint_eq(leaf->eod, 3);
+	drop(leaf);
+}
+END_TEST
+
+START_TEST(bad_records_are_errors_with_data)
+{
+	struct pmt_leaf *leaf;
+
+	make(BYTES(EVEN BAD "\0\0\0\200\0\0\0\200" ODD));
+	leaf = tape("");
+	ck_assert_uint_eq(leaf->eod, 4);
+	ck_assert_int_eq(get(leaf, "abcd"), 0);
+	ck_assert_int_eq(get(leaf, "bad"), -EIO);
+	ck_assert_uint_eq(leaf->place.lbn, 2);
+	ck_assert_int_eq(get(leaf, ""), -EIO);
+	ck_assert_int_eq(get(leaf, "xyz"), 0);
+	drop(leaf);
+}
+END_TEST
+
+static const char script[] = EVEN ODD TMARK EVEN TMARK ODD;
+
+/* Every beginning of a file opens and has all that is whole. */
+START_TEST(torn_tails)
+{
+	static const size_t ends[] = { 12, 24, 28, 40, 44, 56 };
+
+	for (size_t size = 12; size < sizeof(script); size++) {
+		struct pmt_leaf *leaf;
+		uint64_t whole = 0;
+		struct stat st;
+
+		while (whole < 6 && ends[whole] <= size)
+			whole++;
+		make(script, size);
+		leaf = tape("?readonly=yes");
+		ck_assert_uint_eq(leaf->eod, whole);
+		drop(leaf);
+		file_is(script, size);
+		leaf = tape("");
+		ck_assert_uint_eq(leaf->eod, whole);
+		drop(leaf);
+		ck_assert_int_eq(stat(file, &st), 0);
+		ck_assert_int_eq(st.st_size, ends[whole - 1]);
+	}
+}
+END_TEST
+
+START_TEST(last_length_differs)
+{
+	struct pmt_leaf *leaf;
+
+	make(BYTES(ODD EVEN "\4\0\0\0efgh\5\0\0\0"));
+	leaf = tape("");
+	ck_assert_uint_eq(leaf->eod, 2);
+	drop(leaf);
+	file_is(BYTES(ODD EVEN));
+}
+END_TEST
+
+/* Damage before the end is not a torn tail: nothing is cut. */
+START_TEST(broken_rules_are_refused)
+{
+	static const struct {
+		const char *bytes;
+		size_t length;
+	} files[] = {
+		{ BYTES(ODD "\4\0\0\0efgh\5\0\0\0" EVEN TMARK TMARK) },
+		{ BYTES(ODD "\377\0\0\0efgh\4\0\0\0" EVEN TMARK) },
+		{ BYTES(ODD "\377\377\377\0efgh\4\0\0\0" EVEN) },
+		{ BYTES(ODD "\4\0\0\001efgh\4\0\0\001") },
+		{ BYTES("\4\0\0\0ab") },
+		{ BYTES("\4\0\0\0abcd\5\0\0\0") },
+		{ BYTES(TMARK TMARK "\4\0\0\0ab") },
+		{ BYTES("\1\0") },
+	};
+	struct pmt_leaf *leaf;
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+		make(files[i].bytes, files[i].length);
+		ck_assert_int_eq(try_tape(&leaf, "?format=simh"), -EINVAL);
+		ck_assert_int_eq(try_tape(&leaf, ""), -EINVAL);
+		file_is(files[i].bytes, files[i].length);
+	}
+}
+END_TEST
+
+START_TEST(marks_alone_need_the_option)
+{
+	struct pmt_leaf *leaf;
+
+	make(BYTES(TMARK TMARK));
+	ck_assert_int_eq(try_tape(&leaf, ""), -EINVAL);
+	leaf = tape("?format=simh");
+	ck_assert_uint_eq(leaf->eod, 2);
+	drop(leaf);
+}
+END_TEST
+
+START_TEST(written_over_in_the_middle)
+{
+	struct pmt_leaf *leaf;
+
+	make(script, sizeof(script) - 1);
+	leaf = tape("");
+	ck_assert_int_eq(leaf->ops->locate(leaf, 0, 2), 0);
+	put(leaf, "xyz");
+	put_marks(leaf, 1);
+	drop(leaf);
+	file_is(BYTES(EVEN ODD ODD TMARK));
+	leaf = tape("");
+	ck_assert_int_eq(leaf->ops->locate(leaf, 0, 1), 0);
+	ck_assert_int_eq(leaf->ops->cut(leaf), 0);
+	drop(leaf);
+	file_is(BYTES(EVEN));
+}
+END_TEST
+
+static void quiet(int priority, const char *message)
+{
+	(void)priority;
+	(void)message;
+}
+
+int main(void)
+{
+	Suite *s = suite_create("simh");
+	TCase *c = tcase_create("simh");
+	SRunner *runner;
+	int failed;
+
+	if (!getenv("CHECK_LOG"))
+		pmt_log_set_handler(quiet);
+	tcase_add_checked_fixture(c, setup, teardown);
+	tcase_add_test(c, writes_exactly);
+	tcase_add_test(c, reads_exactly);
+	tcase_add_test(c, end_of_medium);
+	tcase_add_test(c, gaps_are_not_seen);
+	tcase_add_test(c, bad_records_are_errors_with_data);
+	tcase_add_test(c, torn_tails);
+	tcase_add_test(c, last_length_differs);
+	tcase_add_test(c, broken_rules_are_refused);
+	tcase_add_test(c, marks_alone_need_the_option);
+	tcase_add_test(c, written_over_in_the_middle);
+	suite_add_tcase(s, c);
+	runner = srunner_create(s);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed != 0;
+}
