@@ -1167,33 +1167,33 @@ START_TEST(long_tapes_open_and_locate_fast)
 {
 	const uint64_t objects = 200000;
 	struct pmt_leaf *leaf = long_tape(objects);
-	long calls, most = 0;
+	long reads, most = 0;
 	int64_t left;
 
 	drop(leaf);
-	calls = read_calls();
+	reads = read_calls();
 	leaf = tape("t", "");
-	ck_assert_int_le(read_calls() - calls, 8);
+	ck_assert_int_le(read_calls() - reads, 8);
 	ck_assert_uint_eq(leaf->eod, objects);
 	srandom(seed);
 	for (int i = 0; i < 2000; i++) {
 		uint64_t lbn = random() % objects;
 
-		calls = read_calls();
+		reads = read_calls();
 		ck_assert_int_eq(leaf->ops->locate(leaf, 0, lbn), 0);
-		calls = read_calls() - calls;
-		most = calls > most ? calls : most;
+		reads = read_calls() - reads;
+		most = reads > most ? reads : most;
 		at(leaf, lbn, lbn / 101, lbn % 101);
 	}
 	/* 391 groups: at most 9 steps of 2 reads, and a header. */
 	ck_assert_int_le(most, 22);
-	calls = read_calls();
+	reads = read_calls();
 	ck_assert_int_eq(leaf->ops->locate(leaf, 0, objects), 0);
 	ck_assert_int_eq(leaf->ops->space_marks(leaf, -1700, &left), 0);
 	ck_assert_uint_eq(leaf->place.file, objects / 101 - 1700);
 	ck_assert_int_eq(leaf->ops->space_marks(leaf, 900, &left), 0);
 	ck_assert_uint_eq(leaf->place.file, objects / 101 - 800);
-	ck_assert_int_le(read_calls() - calls, 50);
+	ck_assert_int_le(read_calls() - reads, 50);
 	drop(leaf);
 }
 END_TEST
