@@ -24,6 +24,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <sys/uio.h>
 #include <sys/stat.h>
 #include <syslog.h>
 #include <systemd/sd-daemon.h>
@@ -218,12 +219,12 @@ static enum daemon_exit open_drive(struct daemon *d)
 	struct pmt_drive *drive = NULL;
 	int err = d->ops->open(d->own, d->words, d->n_words, &drive, &error);
 
-	if (err < 0 && error)
+	if (err < 0 && error)		/* of the specification */
 		daemon_log(LOG_ERR, "%s", error);
 	else if (err == -ENOMEM)	/* all else has been logged */
 		daemon_log(LOG_ERR, "the drive does not open: %s", strerror(-err));
 	if (err < 0)
-		return err == -EINVAL ? DAEMON_USAGE : DAEMON_FAILED;
+		return error ? DAEMON_USAGE : DAEMON_FAILED;
 	pthread_mutex_lock(&d->lock);
 	d->drive = drive;
 	pthread_mutex_unlock(&d->lock);
@@ -574,8 +575,13 @@ static void loop(struct daemon *d)
  */
 static void pages_gone(int number)
 {
-	static const char message[] = "the slave end was taken away\n";
-	ssize_t ret = write(STDERR_FILENO, message, sizeof(message) - 1);
+	static const char message[] =
+		": the slave end was taken away; 'pmt status' shows the unit\n";
+	const struct iovec line[] = {
+		{ program_invocation_short_name, strlen(program_invocation_short_name) },
+		{ (void *)(uintptr_t)message, sizeof(message) - 1 },
+	};
+	ssize_t ret = writev(STDERR_FILENO, line, 2);
 
 	(void)ret;
 	(void)number;

@@ -57,12 +57,17 @@ static int pmtm_settle_last(struct pmtm_tape *tape, bool nonblock)
 
 static int pmtm_opened(struct pmtm_tape *tape, struct file *file, bool rewind)
 {
+	bool nonblock = file->f_flags & O_NONBLOCK;
 	int ret;
 
-	ret = pmt_unit_open(tape->unit);
+	while ((ret = pmt_unit_open(tape->unit)) == -EAGAIN) {
+		ret = nonblock ? -EBUSY : pmt_unit_wait_served(tape->unit);
+		if (ret)
+			break;
+	}
 	if (ret)
-		return ret;
-	ret = pmtm_settle_last(tape, file->f_flags & O_NONBLOCK);
+		return ret == -ERESTARTSYS ? -EINTR : ret;
+	ret = pmtm_settle_last(tape, nonblock);
 	if (ret)
 		goto err_close;
 	tape->direction = PMTM_IDLE;

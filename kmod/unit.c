@@ -98,20 +98,15 @@ void pmt_store_settle(struct pmt_unit *unit)
 	spin_lock(&unit->lock);
 	unit->first = store->ring.tail;
 	unit->store = NULL;
-	if (unit->state == PMT_STATE_RECOVERING)
-		unit->state = PMT_STATE_UNSERVED;
 	spin_unlock(&unit->lock);
 	pmt_store_free(store);
 	module_put(unit->personality->owner);
 }
 
-static bool pmt_unit_waits(const struct pmt_unit *unit)
-{
-	return unit->master_open ||
-	       unit->store->ring.done != unit->store->ring.tail;
-}
-
-/* The slave end is gone: from now on the recovery time runs. */
+/*
+ * The slave end is gone: from now on the recovery time runs, also for a unit that
+ * is idle: a backup is many opens, and one of them may fall into a restart.
+ */
 void pmt_server_lost(struct pmt_unit *unit)
 {
 	u32 recovery = 0;
@@ -123,13 +118,10 @@ void pmt_server_lost(struct pmt_unit *unit)
 		/* The next server would not know of it: nothing behind it is done. */
 		if (pmt_ring_stuck(&unit->store->ring))
 			pmt_ring_give_up(&unit->store->ring);
-		unit->state = PMT_STATE_UNSERVED;
-		if (pmt_unit_waits(unit) && unit->recovery) {
-			unit->state = PMT_STATE_RECOVERING;
-			recovery = unit->recovery;
-		} else {
+		recovery = unit->recovery;
+		unit->state = recovery ? PMT_STATE_RECOVERING : PMT_STATE_UNSERVED;
+		if (!recovery)
 			pmt_unit_give_up(unit);
-		}
 	}
 	pmt_unit_event(unit, PMT_EVENT_SERVER_LOST, 0);
 	spin_unlock(&unit->lock);
@@ -154,8 +146,9 @@ static void pmt_unit_recovery_over(struct work_struct *work)
 	    time_after_eq(jiffies, unit->recovery_end)) {
 		spin_lock(&unit->lock);
 		unit->state = PMT_STATE_UNSERVED;
+		if (unit->store)
+			pmt_unit_event(unit, PMT_EVENT_ABORTED, 0);
 		pmt_unit_give_up(unit);
-		pmt_unit_event(unit, PMT_EVENT_ABORTED, 0);
 		spin_unlock(&unit->lock);
 		wake_up_all(&unit->master_wait);
 		pmt_store_settle(unit);
@@ -223,18 +216,23 @@ int pmt_unit_set(struct pmt_unit *unit, const u32 *recovery, const u8 *eot)
 
 /* ---- the master end's opener ---- */
 
-/* The store exists until pmt_unit_close.  -ENXIO: nobody serves it; -EIO: broken. */
+/*
+ * The store exists until pmt_unit_close.  -ENXIO: nobody serves the unit; -EIO: it
+ * is broken; -EAGAIN: a server is waited for, see pmt_unit_wait_served.
+ */
 int pmt_unit_open(struct pmt_unit *unit)
 {
-	int ret = -ENXIO;
+	int ret = 0;
 
 	mutex_lock(&unit->control);
-	if (unit->state == PMT_STATE_BROKEN) {
+	if (unit->dead || unit->state == PMT_STATE_UNSERVED)
+		ret = -ENXIO;
+	else if (unit->state == PMT_STATE_BROKEN)
 		ret = -EIO;
-	} else if (!unit->dead && unit->store && unit->state != PMT_STATE_UNSERVED) {
+	else if (!unit->store)
+		ret = -EAGAIN;
+	else
 		unit->master_open = true;
-		ret = 0;
-	}
 	mutex_unlock(&unit->control);
 	return ret;
 }
