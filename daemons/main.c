@@ -634,6 +634,11 @@ int daemon_main(const struct daemon_ops *ops, void *own, int argc, char **argv)
 	int code, err;
 
 	start_log(ops->name);
+	/*
+	 * A shell that has the master end open would pass it on: its close would not
+	 * be the last one then, and no filemark be written.
+	 */
+	close_range(STDERR_FILENO + 1 + (unsigned int)sd_listen_fds(0), ~0U, 0);
 	code = take_arguments(&d, argc, argv);
 	if (code >= 0)
 		return code;
