@@ -114,6 +114,7 @@ struct pmt_unit {
 	struct pmt_modes modes;
 	u64 medium[PMT_MEDIUM_WORDS];
 	u64 room;
+	u32 cookie;
 	u8 medium_flags;
 	bool early_warning_sent;
 	struct pmt_counters counters;

@@ -107,6 +107,7 @@ static struct pmtm_tape *pmtm_tape_new(struct pmt_unit *unit)
 	tape->file = -1;
 	tape->block = -1;
 	tape->ready = PMTM_NOT_READY;
+	tape->place.generation = unit->place.generation;
 	tape->place.lbn = PMT_UNKNOWN;
 	tape->place.file = PMT_UNKNOWN;
 	tape->place.block = PMT_UNKNOWN;

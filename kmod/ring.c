@@ -145,6 +145,7 @@ static void pmt_unit_note(struct pmt_unit *unit, u32 number)
 	if (res->status == PMT_STATUS_CANCELLED)
 		return;
 	unit->place = res->place;
+	unit->cookie = res->cookie;
 	if (good || res->room != PMT_UNKNOWN)
 		unit->room = res->room;
 	if (cmd->op == PMT_OP_WRITE || cmd->op == PMT_OP_READ)

@@ -226,6 +226,7 @@ static void pmt_unit_kept(const struct pmt_unit *unit, const struct pmt_ring *ri
 	kept->modes = unit->modes;
 	kept->place = unit->place;
 	memcpy(kept->medium, unit->medium, sizeof(kept->medium));
+	kept->cookie = unit->cookie;
 }
 
 static long pmt_slave_info(struct pmt_slave *slave, void __user *arg)

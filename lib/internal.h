@@ -72,6 +72,7 @@ struct pmt_session {
 	/* All 0: none was seen yet.  A leaf's own word is the first: a mirror gives
 	 * each child a session of its own. */
 	uint64_t medium[PMT_MEDIUM_WORDS];
+	uint32_t cookie;	/* of the last result: the root's word to its successor */
 	uint32_t depth;		/* requests at once, at most */
 	/*
 	 * The drive met early warning at place; any thread, at once, before the

@@ -865,6 +865,7 @@ static bool generation_fits(struct pmt_leaf *leaf, struct pmt_request *req,
 	}
 	if (was_done(leaf, &req->cmd, flags)) {
 		pmt_result_good(req);
+		req->result.room = room(leaf);
 		if (req->cmd.op == PMT_OP_LOAD)
 			describe(leaf, req);
 		return false;

@@ -43,6 +43,10 @@
  * CANCELLED.  A copy that cannot be cut is "longer": it stays, and the next write
  * may go back on it.  EW and PEOT never are a failed copy.
  *
+ * A copy that was dropped stays out, also of a later mirror over the same unit:
+ * what it has behind its failure may be an older recording.  What is known of a
+ * longer one is kept likewise.  Each result says it (cookie); the unit keeps it.
+ *
  * Lock.  mirror->lock guards all here; it is held while submitting to workers
  * (whose locks are inside), never while calling done(), events or warnings.
  */
@@ -54,6 +58,8 @@
 #include <syslog.h>
 
 #include "internal.h"
+
+#define COPIES_MAX 16u	/* two bits each in the cookie */
 
 struct mirror;
 struct slot;
@@ -389,11 +395,41 @@ static struct slot *take_slot(struct mirror *m, struct pmt_command *cmd)
 	return slot;
 }
 
-static void answer(struct slot *slot, const struct pmt_result *result)
+/*
+ * What the next mirror over these copies must know, as it can not see it: a bit
+ * for each copy that was dropped, and in the upper half for each that is longer.
+ */
+static uint32_t cookie(const struct mirror *m)
+{
+	uint32_t bits = 0;
+
+	for (unsigned int i = 0; i < m->n; i++) {
+		if (m->copies[i].state == COPY_FAILED)
+			bits |= UINT32_C(1) << i;
+		else if (m->copies[i].state == COPY_LONGER)
+			bits |= UINT32_C(1) << (i + COPIES_MAX);
+	}
+	return bits;
+}
+
+static void answer(const struct mirror *m, struct slot *slot,
+		   const struct pmt_result *result)
 {
 	slot->up->result = *result;
 	slot->up->result.number = slot->up->cmd.number;
+	slot->up->result.cookie = cookie(m);
 	slot->answered = true;
+}
+
+/* Of the reader.  The other copies were not asked what room they have. */
+static void answer_read(const struct mirror *m, struct slot *slot,
+			const struct pmt_result *own)
+{
+	struct pmt_result result = *own;
+
+	if (count_healthy(m) > 1)
+		result.room = 0;
+	answer(m, slot, &result);
 }
 
 static void answer_cancelled(struct slot *slot)
@@ -457,6 +493,7 @@ static void refuse_first(struct mirror *m, struct pmt_command *cmd,
 
 	pmt_result_check(slot->up, sense->key, sense->asc, sense->ascq);
 	slot->up->result.sense = sense->sense;
+	slot->up->result.cookie = cookie(m);
 	slot->answered = true;
 	m->frozen = true;
 }
@@ -642,13 +679,13 @@ static void complete_all(struct mirror *m, struct slot *slot)
 		}
 	result.room = least_room(m, slot);
 	note_medium(m, slot, &result);
-	answer(slot, &result);
+	answer(m, slot, &result);
 }
 
 static void complete(struct mirror *m, struct slot *slot)
 {
 	if (for_reader(&slot->cmd))
-		answer(slot, &slot->parts[m->reader].req.result);
+		answer_read(m, slot, &slot->parts[m->reader].req.result);
 	else if (agree(m, slot))
 		complete_all(m, slot);
 	else
@@ -931,7 +968,7 @@ static void publish_exception(struct mirror *m, struct slot *slot)
 	if (cmd->op == PMT_OP_WRITE && !cmd->block_size)
 		result.residue = done ? 0 : cmd->length;
 	result.room = least_room(m, slot);
-	answer(slot, &result);
+	answer(m, slot, &result);
 	freeze_behind(m, slot);
 }
 
@@ -1007,7 +1044,7 @@ static void try_next_reader(struct mirror *m, struct slot *slot)
 	slot->tried |= (uint64_t)1 << m->reader;
 	next = is_failure(result) ? next_reader(m, slot) : m->n;
 	if (next == m->n) {
-		answer(slot, is_failure(result) ? &slot->first_error : result);
+		answer_read(m, slot, is_failure(result) ? &slot->first_error : result);
 		freeze_behind(m, slot);
 		return;
 	}
@@ -1034,7 +1071,7 @@ static void settle_reads(struct mirror *m)
 			try_next_reader(m, slot);
 			return;
 		}
-		answer(slot, &part->req.result);
+		answer_read(m, slot, &part->req.result);
 	}
 }
 
@@ -1056,7 +1093,7 @@ static void settle_alone(struct mirror *m, struct slot *slot)
 	m->stands = false;
 	if (slot->cmd.op == PMT_OP_LOAD || slot->cmd.op == PMT_OP_UNLOAD)
 		forget_media(m);
-	answer(slot, &part->req.result);
+	answer(m, slot, &part->req.result);
 	m->frozen = true;
 }
 
@@ -1257,7 +1294,7 @@ static void make_session(struct mirror *m, struct copy *copy,
 	copy->session.early_warning = copy_warns;
 	copy->session.event = copy_event;
 	copy->session.context = copy;
-	copy->state = COPY_OK;
+	copy->state = session->cookie >> (i + COPIES_MAX) & 1 ? COPY_LONGER : COPY_OK;
 	copy->eod = PMT_UNKNOWN;
 	copy->reason[0] = '\0';
 }
@@ -1280,6 +1317,12 @@ static int attach_copy(struct mirror *m, struct copy *copy,
 	int rc;
 
 	make_session(m, copy, session);
+	if (session->cookie >> (copy - m->copies) & 1) {
+		snprintf(copy->reason, sizeof(copy->reason),
+			 "it was dropped before; it may hold anything");
+		copy->state = COPY_FAILED;
+		return -EIO;
+	}
 	rc = pmt_drive_attach(copy->drive, &copy->session);
 	if (rc == 0)
 		return pmt_worker_new(&copy->worker, copy->drive);
@@ -1444,6 +1487,11 @@ static int mirror_open(struct pmt_drive *drive, const struct pmt_spec *spec)
 	struct mirror *m = (struct mirror *)drive;
 	int rc = take_options(m, spec);
 
+	if (rc == 0 && spec->n_children > COPIES_MAX) {
+		pmt_log(LOG_ERR, "mirror: %zu copies; at most %u are possible",
+			spec->n_children, COPIES_MAX);
+		rc = -EINVAL;
+	}
 	if (rc)
 		return rc;
 	pthread_mutex_init(&m->lock, NULL);

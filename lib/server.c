@@ -238,12 +238,19 @@ static void server_see_cancel(struct pmt_server *server)
 	server_cancel(server, cancel);
 }
 
-/* Fetch all that may be; *tail is how far the kernel has issued. */
-static void server_fetch_all(struct pmt_server *server, uint32_t *tail)
+/*
+ * Fetch all that may be, but nothing from *last on if that is given; *tail is how
+ * far the kernel has issued.
+ */
+static void server_fetch_all(struct pmt_server *server, uint32_t *tail,
+			     const uint32_t *last)
 {
+	uint32_t end;
+
 	*tail = pmt_view_tail(&server->view);
+	end = last ? *last : *tail;
 	server_see_cancel(server);
-	while (server_flows(server) && atomic_load(&server->next) != *tail)
+	while (server_flows(server) && pmt_before(atomic_load(&server->next), end))
 		server_fetch(server, atomic_load(&server->next));
 }
 
@@ -312,7 +319,7 @@ int pmt_server_run(struct pmt_server *server)
 	int ret;
 
 	for (;;) {
-		server_fetch_all(server, &tail);
+		server_fetch_all(server, &tail, armed ? &last : NULL);
 		if (server_stopped(server, tail, &armed, &last))
 			return 0;
 		ret = server_park(server, tail);
@@ -412,6 +419,7 @@ static void server_take(struct pmt_server *server, const struct pmt_kept *kept)
 	server->session.place = kept->place;
 	server->session.modes = kept->modes;
 	memcpy(server->session.medium, kept->medium, sizeof(kept->medium));
+	server->session.cookie = kept->cookie;
 	atomic_store(&server->next, kept->first);
 	server->done = kept->first;
 	server->cancel = kept->first;

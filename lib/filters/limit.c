@@ -279,8 +279,11 @@ static void publish_room(struct limit *limit, struct pmt_request *req)
 		req->result.room = PMT_UNKNOWN;
 		return;
 	}
-	if (lbn == PMT_UNKNOWN || !in_table(limit, lbn))
+	/* Who does not know how much is used can not say that there is room. */
+	if (lbn == PMT_UNKNOWN || !in_table(limit, lbn)) {
+		req->result.room = 0;
 		return;
+	}
 	room = used_at(limit, lbn) < end ? end - used_at(limit, lbn) : 0;
 	if (room < req->result.room)
 		req->result.room = room;

@@ -410,6 +410,50 @@ START_TEST(degrade_drops_and_goes_on)
 }
 END_TEST
 
+/*
+ * The copy that was dropped holds an older recording, and more of it: a mirror
+ * that is made anew over the same unit neither reads from it nor writes on it.
+ */
+START_TEST(dropped_stays_dropped_for_the_next_server)
+{
+	open_spec("mirror(mem:a,mem:b)");
+	for (int i = 0; i < 6; i++)
+		ck_good(rig_write(&rig, "old"));
+	rig_close(&rig);
+	rig.session.place.lbn = rig.session.place.file = rig.session.place.block = 0;
+	open_spec("mirror(mem:a,fault?op=write&error=hardware&count=100|mem:b)"
+		  "?policy=degrade");
+	ck_good(rig_op(&rig, PMT_OP_REWIND));
+	ck_good(write_positioned("new"));
+	ck_good(rig_write(&rig, "new"));
+	ck_assert_uint_eq(b->volume.n, 6);
+	ck_assert_uint_eq(rig.result.cookie, 2);
+	rig.session.cookie = rig.result.cookie;
+	reopen_at("mirror(mem:a,mem:b)?policy=degrade", 2);
+	ck_assert_str_eq(state_of(1), "failed");
+	ck_good(rig_write(&rig, "new"));
+	ck_assert_uint_eq(rig.result.cookie, 2);
+	ck_good(rig_op(&rig, PMT_OP_REWIND));
+	expect_text("new");
+	ck_assert_uint_eq(a->volume.n, 3);
+	ck_assert_uint_eq(b->volume.n, 6);
+	rig.session.cookie = 0;
+}
+END_TEST
+
+/* The other copy may have less: what was read says nothing of its room. */
+START_TEST(reading_tells_no_room)
+{
+	open_spec("mirror(limit?capacity=1000|mem:a,limit?capacity=10|mem:b)");
+	ck_good(rig_write(&rig, "123"));
+	ck_assert_uint_le(rig.result.room, 7);
+	ck_good(rig_op(&rig, PMT_OP_REWIND));
+	ck_assert_uint_le(rig.result.room, 10);
+	expect_text("123");
+	ck_assert_uint_eq(rig.result.room, 0);
+}
+END_TEST
+
 START_TEST(degrade_keeps_min)
 {
 	open_spec("mirror(mem:a,fault?op=write&error=medium|mem:b)?policy=degrade&min=2");
@@ -1202,6 +1246,8 @@ int main(void)
 	tcase_add_test(tests, what_cannot_be_cut_is_longer);
 	tcase_add_test(tests, policy_all_tells_the_error);
 	tcase_add_test(tests, degrade_drops_and_goes_on);
+	tcase_add_test(tests, dropped_stays_dropped_for_the_next_server);
+	tcase_add_test(tests, reading_tells_no_room);
 	tcase_add_test(tests, degrade_keeps_min);
 	tcase_add_test(tests, what_fails_everywhere_drops_nobody);
 	tcase_add_test(tests, degrade_and_physical_end_at_once);

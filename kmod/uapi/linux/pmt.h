@@ -283,7 +283,7 @@ struct pmt_result {
 	__u8 sense;		/* PMT_SENSE_* */
 	__u8 medium_flags;	/* PMT_MEDIUM_*; TEST and LOAD */
 	__u8 density;		/* of the medium; TEST and LOAD */
-	__u32 reserved;
+	__u32 cookie;		/* the server's own, kept for the next one */
 	__s64 residue;
 	struct pmt_place place;	/* after the command */
 	__u64 room;		/* cost before early warning, or PMT_UNKNOWN */
@@ -348,6 +348,8 @@ struct pmt_kept {
 	struct pmt_modes modes;
 	struct pmt_place place;	/* after the last completed command */
 	__u64 medium[PMT_MEDIUM_WORDS];	/* all 0: none was seen yet */
+	__u32 cookie;		/* of the last result; 0 first */
+	__u32 reserved;
 };
 
 struct pmt_info {
