@@ -194,6 +194,7 @@ void pmt_unit_abort(struct pmt_unit *unit)
 	spin_lock(&unit->lock);
 	pmt_unit_collect(unit);
 	unit->state = PMT_STATE_UNSERVED;
+	unit->cookie = 0;
 	pmt_unit_give_up(unit);
 	pmt_unit_event(unit, PMT_EVENT_ABORTED, 0);
 	spin_unlock(&unit->lock);

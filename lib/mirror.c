@@ -358,6 +358,8 @@ static void send_to(struct mirror *m, struct slot *slot, unsigned int copy)
 /* Where all copies stand when this is done. */
 static void note_stand(struct mirror *m, const struct pmt_command *cmd)
 {
+	for (unsigned int i = 0; changes(cmd) && i < m->n; i++)
+		m->copies[i].eod = PMT_UNKNOWN;
 	if (writes(cmd))
 		m->stand = pmt_place_after(cmd);
 	else if (cmd->op != PMT_OP_TEST && cmd->op != PMT_OP_MODE &&
@@ -1034,17 +1036,30 @@ static void send_again(struct mirror *m)
 	}
 }
 
+/* The reader ends where another copy is known to go on. */
+static bool ends_early(const struct mirror *m, const struct pmt_result *result)
+{
+	for (unsigned int i = 0; result->key == PMT_KEY_BLANK && i < m->n; i++)
+		if (m->copies[i].state == COPY_OK && i != m->reader &&
+		    m->copies[i].eod != PMT_UNKNOWN &&
+		    result->place.lbn < m->copies[i].eod)
+			return true;
+	return false;
+}
+
 static void try_next_reader(struct mirror *m, struct slot *slot)
 {
 	const struct pmt_result *result = &slot->parts[m->reader].req.result;
+	bool bad = is_failure(result) || ends_early(m, result);
 	unsigned int next;
 
-	if (!slot->tried)
+	/* Of two that are bad the failure is told, not the end that is none. */
+	if (!slot->tried || !is_failure(&slot->first_error))
 		slot->first_error = *result;
 	slot->tried |= (uint64_t)1 << m->reader;
-	next = is_failure(result) ? next_reader(m, slot) : m->n;
+	next = bad ? next_reader(m, slot) : m->n;
 	if (next == m->n) {
-		answer_read(m, slot, is_failure(result) ? &slot->first_error : result);
+		answer_read(m, slot, bad ? &slot->first_error : result);
 		freeze_behind(m, slot);
 		return;
 	}
@@ -1152,6 +1167,7 @@ static void settle_approach(struct mirror *m)
 	struct pmt_command go = { .op = PMT_OP_SPACE }, test = { .op = PMT_OP_TEST };
 
 	m->approach = false;
+	m->stands = false;
 	resolve_place(m, &cmd);
 	go.place = test.place = cmd.place;
 	ask_all(m, &go);
@@ -1288,6 +1304,7 @@ static void make_session(struct mirror *m, struct copy *copy,
 	bool own = i < PMT_MEDIUM_WORDS - 1 || m->n <= PMT_MEDIUM_WORDS;
 
 	copy->session = *session;
+	copy->session.cookie = 0;
 	memset(copy->session.medium, 0, sizeof(copy->session.medium));
 	copy->word = own ? session->medium[i] : 0;
 	copy->session.medium[0] = copy->word;
@@ -1319,7 +1336,8 @@ static int attach_copy(struct mirror *m, struct copy *copy,
 	make_session(m, copy, session);
 	if (session->cookie >> (copy - m->copies) & 1) {
 		snprintf(copy->reason, sizeof(copy->reason),
-			 "it was dropped before; it may hold anything");
+			 "it was dropped before and may hold anything; "
+			 "'pmt abort' forgets it");
 		copy->state = COPY_FAILED;
 		return -EIO;
 	}
@@ -1343,12 +1361,24 @@ static int attach_copies(struct mirror *m, const struct pmt_session *session)
 			return rc;
 		first = first ? first : rc;
 	}
-	if (first && (!m->degrade || count_healthy(m) < m->min))
-		return first;
 	for (unsigned int i = 0; i < m->n; i++)
 		if (!is_healthy(&m->copies[i]))
 			report(m, &m->copies[i], "failed");
-	return 0;
+	return first && (!m->degrade || count_healthy(m) < m->min) ? first : 0;
+}
+
+/*
+ * A copy that came to the unit in the middle of a recording, which the others are
+ * known to hold: what is on it is not this recording.
+ */
+static bool is_strange(const struct mirror *m, const struct copy *copy,
+		       const struct pmt_session *session, uint64_t word)
+{
+	bool known = false, own = m->n <= PMT_MEDIUM_WORDS;
+
+	for (unsigned int i = 0; i < PMT_MEDIUM_WORDS; i++)
+		known = known || session->medium[i];
+	return own && known && word && !copy->word && session->place.lbn != 0;
 }
 
 /* What the copies hold; -ESTALE: not what the folded word says. */
@@ -1366,10 +1396,19 @@ static int look(struct mirror *m, const struct pmt_session *session)
 			pmt_drive_execute(copy->drive, &test);
 		copy->eod = test.result.status == PMT_STATUS_GOOD ? test.result.eod :
 								    PMT_UNKNOWN;
+		if (is_healthy(copy) &&
+		    is_strange(m, copy, session, test.result.medium[0])) {
+			snprintf(copy->reason, sizeof(copy->reason),
+				 "its medium is new to this recording");
+			copy->state = COPY_FAILED;
+			report(m, copy, "failed");
+		}
 		all = all && test.result.medium[0];
 		if (i >= PMT_MEDIUM_WORDS - 1)
 			fold ^= test.result.medium[0] * (2 * i + 0x9e3779b97f4a7c15);
 	}
+	if (count_healthy(m) < (m->degrade ? m->min : m->n))
+		return -ESTALE;
 	choose_reader(m);
 	warn_ends(m);
 	if (m->n <= PMT_MEDIUM_WORDS || !last || !all || last == fold)
@@ -1482,11 +1521,30 @@ static void mirror_close(struct pmt_drive *drive)
 	pthread_mutex_destroy(&m->lock);
 }
 
+/* What a mirror inside another one drops, the unit would not remember. */
+static bool degrades(const struct pmt_spec *spec)
+{
+	const char *policy;
+
+	if (!strcmp(spec->kind, "mirror") && !pmt_spec_string(spec, "policy", &policy) &&
+	    !strcmp(policy, "degrade"))
+		return true;
+	for (size_t i = 0; i < spec->n_children; i++)
+		if (degrades(spec->children[i]))
+			return true;
+	return false;
+}
+
 static int mirror_open(struct pmt_drive *drive, const struct pmt_spec *spec)
 {
 	struct mirror *m = (struct mirror *)drive;
 	int rc = take_options(m, spec);
 
+	for (size_t i = 0; rc == 0 && i < spec->n_children; i++)
+		if (degrades(spec->children[i])) {
+			pmt_log(LOG_ERR, "mirror: policy=degrade is for the outermost");
+			rc = -EINVAL;
+		}
 	if (rc == 0 && spec->n_children > COPIES_MAX) {
 		pmt_log(LOG_ERR, "mirror: %zu copies; at most %u are possible",
 			spec->n_children, COPIES_MAX);

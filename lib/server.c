@@ -113,18 +113,23 @@ static void server_early_warning(const struct pmt_session *session,
 	pthread_mutex_unlock(&server->lock);
 }
 
-/* A record before the announced place was written without a warning: withdraw. */
-static void server_withdraw(struct pmt_server *server, const struct pmt_request *req)
+/*
+ * The application has gone back before the announced place to write: it is void.
+ * (Nothing that was written before it positioned is under way any more.)
+ */
+static void server_withdraw(struct pmt_server *server, const struct pmt_command *cmd)
 {
 	struct pmt_place none = { 0 };
 
-	if (req->cmd.op != PMT_OP_WRITE || req->result.status != PMT_STATUS_GOOD ||
-	    req->result.sense & PMT_SENSE_EOM ||
-	    req->cmd.place.generation != server->ew.generation ||
-	    req->cmd.place.lbn >= server->ew.lbn)
+	if (cmd->op != PMT_OP_WRITE || !(cmd->flags & PMT_CMD_POSITIONED))
 		return;
-	server->ew.generation = 0;
-	pmt_view_early_warning(&server->view, &none);
+	pthread_mutex_lock(&server->lock);
+	if (cmd->place.generation == server->ew.generation &&
+	    cmd->place.lbn < server->ew.lbn) {
+		server->ew.generation = 0;
+		pmt_view_early_warning(&server->view, &none);
+	}
+	pthread_mutex_unlock(&server->lock);
 }
 
 /* Another medium may have other limits; the kernel hears before the result. */
@@ -163,7 +168,6 @@ static bool server_publish(struct pmt_server *server, const struct pmt_request *
 {
 	bool check = req->result.status == PMT_STATUS_CHECK;
 
-	server_withdraw(server, req);
 	if (check) {
 		server->frozen = true;
 		server->exception = req->cmd.number;
@@ -207,6 +211,7 @@ static void server_fetch(struct pmt_server *server, uint32_t number)
 	req->context = server;
 	req->next = NULL;
 	atomic_store(&server->next, number + 1);
+	server_withdraw(server, &req->cmd);
 	server_submit(server, req);
 }
 
@@ -219,6 +224,7 @@ static bool server_flows(struct pmt_server *server)
 	if (server->frozen && server_is_quiet(server) &&
 	    pmt_before(server->exception, server->cancel)) {
 		server_resume(server);
+		server_cancel(server, server->cancel);
 		server->frozen = false;
 		server->returned = 0;
 		atomic_store(&server->next, server->done);

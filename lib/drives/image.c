@@ -423,7 +423,9 @@ static int open_format(struct pmt_image *image)
 	image->allocated = image->flushed = image->size;
 	image->can_allocate = true;
 	image->reserving = false;
-	image->dirty = image->broken = false;
+	/* What a server that was killed wrote may be in the page cache only. */
+	image->dirty = !image->leaf.protected;
+	image->broken = false;
 	image->end = image->format->start;
 	image->files = image->blocks = leaf->eod = 0;
 	if (image->size || !image->format->make) {

@@ -164,6 +164,7 @@ static void volume_overflow(struct pmt_request *req, int64_t residue)
 	req->result.sense = PMT_SENSE_EOM;
 	req->result.residue = residue;
 	req->result.place = result.place;
+	req->result.cookie = result.cookie;
 }
 
 static void warn_early(struct limit *limit, struct pmt_request *req)

@@ -264,18 +264,23 @@ static int look_through(struct pmt_image *image, struct point *p, uint64_t *good
 	}
 }
 
-/* Is the last object of the file, but for marks, a whole record? */
-static bool sound_at_end(struct pmt_image *image)
+/*
+ * Is the last object of the file behind p, but for marks, a whole record, or what
+ * is never at the end of a record of ours that was torn: an end of medium, a gap?
+ */
+static bool sound_at_end(struct pmt_image *image, const struct point *p)
 {
 	uint64_t end = image->size, size;
 	uint32_t first, last;
 	struct word w;
 
-	for (int marks = 0; marks < 16; marks++, end -= 4) {
-		if (end < 4 || get_word(image, end - 4, &last))
+	for (; end >= p->offset + FRAME; end -= 4) {
+		if (get_word(image, end - 4, &last))
 			return false;
 		if (last == MARK)
 			continue;
+		if (last == END_OF_MEDIUM || last == GAP)
+			return true;
 		size = classify(last, &w) ? 0 : w.size;
 		return size > FRAME && size <= end &&
 		       !get_word(image, end - size, &first) && first == last;
@@ -299,7 +304,7 @@ static bool is_torn(struct pmt_image *image, const struct point *p)
 	if (get_word(image, p->offset, &word) || classify(word, &w) ||
 	    w.kind == WORD_SKIP)
 		return false;
-	return w.size >= rest && !sound_at_end(image);
+	return w.size >= rest && !sound_at_end(image, p);
 }
 
 static int refuse(struct pmt_image *image, const struct point *p)

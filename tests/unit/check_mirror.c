@@ -441,6 +441,49 @@ START_TEST(dropped_stays_dropped_for_the_next_server)
 }
 END_TEST
 
+/* One that comes to the unit in the middle of a recording holds something else. */
+START_TEST(a_strange_copy_takes_no_part)
+{
+	open_spec("mem:a");
+	for (int i = 0; i < 2; i++)
+		ck_good(rig_write(&rig, "new"));
+	ck_good(rig_op(&rig, PMT_OP_TEST));
+	memcpy(rig.session.medium, rig.result.medium, sizeof(rig.session.medium));
+	rig_close(&rig);
+	rig.session.place.lbn = 2;
+	ck_assert_int_eq(rig_open(&rig, "mirror(mem:a,mem:b)"), -ESTALE);
+	reopen_at("mirror(mem:a,mem:b)?policy=degrade", 2);
+	ck_assert_str_eq(state_of(1), "failed");
+	ck_good(rig_write(&rig, "new"));
+	ck_assert_uint_eq(a->volume.n, 3);
+	ck_assert_uint_eq(b->volume.n, 0);
+}
+END_TEST
+
+/* After an error on the longer copy the shorter one does not end the reading. */
+START_TEST(reading_goes_on_to_the_longest_end)
+{
+	open_spec("mirror(mem:a,mem:b)");
+	for (int i = 0; i < 3; i++)
+		ck_good(rig_write(&rig, "both"));
+	rig_close(&rig);
+	rig.session.place.lbn = 3;
+	rig.session.place.block = 3;
+	open_spec("mem:a");
+	for (int i = 0; i < 3; i++)
+		ck_good(rig_write(&rig, "one"));
+	rig_close(&rig);
+	rig.session.place.lbn = rig.session.place.block = 0;
+	open_spec("mirror(fault?op=read&at=1&error=medium|mem:a,mem:b)");
+	ck_good(rig_op(&rig, PMT_OP_TEST));
+	ck_good(rig_op(&rig, PMT_OP_REWIND));
+	for (int i = 0; i < 3; i++)
+		expect_text("both");
+	for (int i = 0; i < 3; i++)
+		expect_text("one");
+}
+END_TEST
+
 /* The other copy may have less: what was read says nothing of its room. */
 START_TEST(reading_tells_no_room)
 {
@@ -777,6 +820,8 @@ START_TEST(each_copy_knows_its_cartridge)
 	ck_assert_int_eq(rig_open(&rig, "mirror(mem:b,mem:a)"), -ESTALE);
 	rig.session.medium[0] = a->id + 1;
 	ck_assert_int_eq(rig_open(&rig, "mirror(mem:a,mem:b)"), -ESTALE);
+	ck_assert_uint_eq(failed_copies, 3);
+	failed_copies = 0;
 	open_spec("mirror(mem:a,mem:b)?policy=degrade");
 	ck_assert_uint_eq(failed_copies, 1);
 	ck_good(rig_write(&rig, "x"));
@@ -1248,6 +1293,8 @@ int main(void)
 	tcase_add_test(tests, degrade_drops_and_goes_on);
 	tcase_add_test(tests, dropped_stays_dropped_for_the_next_server);
 	tcase_add_test(tests, reading_tells_no_room);
+	tcase_add_test(tests, a_strange_copy_takes_no_part);
+	tcase_add_test(tests, reading_goes_on_to_the_longest_end);
 	tcase_add_test(tests, degrade_keeps_min);
 	tcase_add_test(tests, what_fails_everywhere_drops_nobody);
 	tcase_add_test(tests, degrade_and_physical_end_at_once);

@@ -261,6 +261,8 @@ START_TEST(broken_rules_are_refused)
 		{ BYTES(ODD "\4\0\0\0efgh\5\0\0\0" EVEN TMARK TMARK) },
 		{ BYTES(ODD "\377\0\0\0efgh\4\0\0\0" EVEN TMARK) },
 		{ BYTES(ODD "\377\377\377\0efgh\4\0\0\0" EVEN) },
+		{ BYTES(ODD "\377\377\377\0efgh\4\0\0\0" EVEN "\377\377\377\377") },
+		{ BYTES(ODD "\377\377\377\0efgh\4\0\0\0" EVEN "\376\377\377\377") },
 		{ BYTES(ODD "\4\0\0\001efgh\4\0\0\001") },
 		{ BYTES("\4\0\0\0ab") },
 		{ BYTES("\4\0\0\0abcd\5\0\0\0") },

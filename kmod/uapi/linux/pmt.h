@@ -348,7 +348,7 @@ struct pmt_kept {
 	struct pmt_modes modes;
 	struct pmt_place place;	/* after the last completed command */
 	__u64 medium[PMT_MEDIUM_WORDS];	/* all 0: none was seen yet */
-	__u32 cookie;		/* of the last result; 0 first */
+	__u32 cookie;		/* of the last result; 0 first and after an abort */
 	__u32 reserved;
 };
 
