@@ -121,6 +121,17 @@ int pmt_image_flush(struct pmt_image *image)
 	return 0;
 }
 
+/* A stop signal breaks it off, too; that is no full disk. */
+static int set_aside(struct pmt_image *image, uint64_t from, uint64_t length)
+{
+	int ret;
+
+	do
+		ret = fallocate(image->fd, FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)length);
+	while (ret && errno == EINTR);
+	return ret;
+}
+
 /* Blocks for upto, for ew, and for what comes; as far as the disk has them. */
 static void reserve(struct pmt_image *image, uint64_t upto)
 {
@@ -134,13 +145,12 @@ static void reserve(struct pmt_image *image, uint64_t upto)
 	while (want > image->allocated) {
 		uint64_t more = want - image->allocated;
 
-		if (!fallocate(image->fd, FALLOC_FL_KEEP_SIZE,
-			       (off_t)image->allocated, (off_t)more)) {
+		if (!set_aside(image, image->allocated, more)) {
 			image->allocated = want;
 			return;
 		}
 		if (!disk_is_full(-errno)) {
-			image->can_allocate = errno == EINTR;
+			image->can_allocate = false;
 			return;
 		}
 		if (more <= AHEAD_LEAST)
@@ -152,8 +162,7 @@ static void reserve(struct pmt_image *image, uint64_t upto)
 /* Does the file system know how?  Being full does not matter here. */
 static bool can_reserve(struct pmt_image *image)
 {
-	if (!fallocate(image->fd, FALLOC_FL_KEEP_SIZE, (off_t)image->size,
-		       AHEAD_LEAST))
+	if (!set_aside(image, image->size, AHEAD_LEAST))
 		image->allocated = image->size + AHEAD_LEAST;
 	else
 		image->can_allocate = disk_is_full(-errno);
