@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * dumpimg: what is in a tape image, told by a reader of its own
+ *
+ *	dumpimg FILE
+ *
+ * Prints a line for each object, "LBN record LENGTH FIRST CRC" or "LBN mark";
+ * FIRST is the number in the first 8 bytes of the record.  Two images with the
+ * same contents give the same lines, whatever their formats.  This is written
+ * from pmt-image(5) and SIMH's description alone, so that what the library
+ * writes is not judged by the library.  Status 1: the image breaks the rules.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LOG_START	12288
+#define OBJECT		64
+#define CHECKPOINT	4096
+
+static const uint8_t *image;
+static uint64_t image_size;
+
+static void broken(const char *what, uint64_t at) __attribute__((noreturn));
+
+static void broken(const char *what, uint64_t at)
+{
+	fflush(stdout);
+	fprintf(stderr, "dumpimg: %s at %llu\n", what, (unsigned long long)at);
+	exit(1);
+}
+
+static uint64_t little(const uint8_t *p, int bytes)
+{
+	uint64_t value = 0;
+
+	while (bytes--)
+		value = value << 8 | p[bytes];
+	return value;
+}
+
+static uint32_t u32(const uint8_t *p)
+{
+	return (uint32_t)little(p, 4);
+}
+
+static uint64_t u64(const uint8_t *p)
+{
+	return little(p, 8);
+}
+
+static uint32_t crc_part(uint32_t crc, const uint8_t *p, uint64_t n)
+{
+	static uint32_t table[256];
+
+	for (uint32_t i = 0; !table[255] && i < 256; i++) {
+		table[i] = i;
+		for (int bit = 0; bit < 8; bit++)
+			table[i] = table[i] >> 1 ^ (table[i] & 1 ? 0x82f63b78 : 0);
+	}
+	while (n--)
+		crc = crc >> 8 ^ table[(crc ^ *p++) & 0xff];
+	return crc;
+}
+
+static uint32_t crc(const uint8_t *p, uint64_t n)
+{
+	return ~crc_part(~0u, p, n);
+}
+
+/* Over the volume's UUID and what is before the field. */
+static bool sealed(const uint8_t *p, uint64_t n)
+{
+	return u32(p + n) == (uint32_t)~crc_part(crc_part(~0u, image + 16, 16), p, n);
+}
+
+static void print_record(uint64_t lbn, const uint8_t *data, uint32_t length)
+{
+	printf("%llu record %u %llu %08x\n", (unsigned long long)lbn, length,
+	       (unsigned long long)little(data, length < 8 ? (int)length : 8),
+	       crc(data, length));
+}
+
+static void print_mark(uint64_t lbn)
+{
+	printf("%llu mark\n", (unsigned long long)lbn);
+}
+
+/* ---- native ---- */
+
+static const uint8_t *last_checkpoint(void)
+{
+	const uint8_t *best = NULL, *p;
+
+	for (int i = 0; i < 2; i++) {
+		p = image + (uint64_t)CHECKPOINT * (uint64_t)(i + 1);
+		if (memcmp(p, "PMTCHECK", 8) || !sealed(p, 4092))
+			continue;
+		if (u64(p + 8) % 2 != (uint64_t)i)
+			broken("checkpoint in the wrong slot", (uint64_t)(p - image));
+		if (!best || u64(p + 8) > u64(best + 8))
+			best = p;
+	}
+	return best;
+}
+
+struct walk {
+	uint64_t at, lbn, file, block, epoch;
+};
+
+/* Is there a whole object, in its place in the row? */
+static bool whole(const struct walk *walk)
+{
+	const uint8_t *p = image + walk->at;
+	uint64_t length;
+
+	if (image_size - walk->at < OBJECT || u32(p) != 0x4f544d50 || !sealed(p, 60))
+		return false;
+	length = u32(p + 8);
+	return image_size - walk->at - OBJECT >= length && u64(p + 24) == walk->lbn &&
+	       u32(p + 12) == (length ? crc(p + OBJECT, length) : u32(p + 12));
+}
+
+static void check_place(const struct walk *walk)
+{
+	const uint8_t *p = image + walk->at;
+
+	if (u64(p + 32) != walk->file || u64(p + 40) != walk->block)
+		broken("file and block are not counted right", walk->at);
+	if (u64(p + 16) < walk->epoch)
+		broken("the epoch gets smaller", walk->at);
+}
+
+static void pass_object(struct walk *walk)
+{
+	const uint8_t *p = image + walk->at;
+	uint32_t length = u32(p + 8);
+
+	if (p[4] != 3)
+		check_place(walk);
+	if (p[4] == 1) {
+		print_record(walk->lbn++, p + OBJECT, length);
+		walk->block++;
+	} else if (p[4] == 2) {
+		print_mark(walk->lbn++);
+		walk->file++;
+		walk->block = 0;
+	} else if (p[4] != 3) {
+		broken("unknown type", walk->at);
+	}
+	walk->epoch = u64(p + 16);
+	walk->at += OBJECT + (length + 7ull) / 8 * 8;
+}
+
+static void dump_native(void)
+{
+	const uint8_t *checkpoint;
+	struct walk walk = { .at = LOG_START };
+
+	if (image_size < LOG_START || u32(image + 8) != 1 || u32(image + 60) != LOG_START ||
+	    crc(image, 124) != u32(image + 124))
+		broken("bad header", 0);
+	checkpoint = last_checkpoint();
+	if (!checkpoint)
+		broken("no checkpoint", CHECKPOINT);
+	while (walk.at < u64(checkpoint + 24)) {
+		if (!whole(&walk))
+			broken("no whole object before the checkpoint", walk.at);
+		pass_object(&walk);
+	}
+	if (walk.at != u64(checkpoint + 24) || walk.lbn != u64(checkpoint + 32) ||
+	    walk.file != u64(checkpoint + 40) || walk.block != u64(checkpoint + 48))
+		broken("the checkpoint is wrong about the end", walk.at);
+	walk.epoch = u64(checkpoint + 16);
+	while (whole(&walk) && u64(image + walk.at + 16) == walk.epoch)
+		pass_object(&walk);
+}
+
+/* ---- SIMH ---- */
+
+static void dump_simh(void)
+{
+	uint64_t at = 0, lbn = 0, padded;
+	uint32_t length;
+
+	while (image_size - at >= 4) {
+		length = u32(image + at);
+		if (length == 0xffffffff)
+			return;
+		if (!length) {
+			print_mark(lbn++);
+			at += 4;
+			continue;
+		}
+		padded = (length + 1ull) / 2 * 2;
+		if (length > 0xffffff || image_size - at < 8 + padded)
+			broken("a record does not fit", at);
+		if (u32(image + at + 4 + padded) != length)
+			broken("the two lengths differ", at);
+		print_record(lbn++, image + at + 4, length);
+		at += 8 + padded;
+	}
+	if (at != image_size)
+		broken("a rest", at);
+}
+
+int main(int argc, char **argv)
+{
+	struct stat st;
+	int fd;
+
+	if (argc != 2) {
+		fputs("usage: dumpimg FILE\n", stderr);
+		return 2;
+	}
+	fd = open(argv[1], O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		fprintf(stderr, "dumpimg: %s: %s\n", argv[1], strerror(errno));
+		return 2;
+	}
+	image_size = (uint64_t)st.st_size;
+	if (!image_size)
+		return 0;
+	image = mmap(NULL, image_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (image == MAP_FAILED) {
+		fprintf(stderr, "dumpimg: %s: %s\n", argv[1], strerror(errno));
+		return 2;
+	}
+	if (image_size >= 8 && memcmp(image, "PMTIMAGE", 8) == 0)
+		dump_native();
+	else
+		dump_simh();
+	return 0;
+}

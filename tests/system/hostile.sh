@@ -1,0 +1,68 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# law 6: a server that breaks the protocol harms its own unit, and that only
+# until the unit is given up.
+
+. "$(dirname "$0")/lib.sh"
+
+# lies NAME: the unit gets broken, whoever waits gets EIO, abort mends it.
+lies() {
+	new_unit
+	hostile "$UNIT" "$1" &
+	local server=$!
+	echo "$server" >> "$T/pids"
+	eventually 20 is_state served || fail "it does not attach"
+	script "open 0 npmtm0 r -> -1 EIO"
+	wait "$server" || fail "hostile: $1"
+	is "$(state)" broken "the state"
+	script "open 0 npmtm0 r -> -1 EIO"
+	ok pmt abort "$UNIT"
+	serve "image:$T/a.tape?capacity=10M"
+	is "$(recs write "$TAPE" 1000 3)" "3 written, 0 marked, ok, close ok" "the writer"
+	is "$(recs read "$NTAPE" 1000)" "3 records, 1 marks, ok" "the reader"
+}
+
+case_number() { lies number; }
+case_status() { lies status; }
+case_sense() { lies sense; }
+case_residue() { lies residue; }
+case_generation() { lies generation; }
+case_partition() { lies partition; }
+case_medium() { lies medium; }
+case_cancelled() { lies cancelled; }
+case_done_too_far() { lies done-too-far; }
+case_done_back() { lies done-back; }
+case_scribble() { lies scribble; }
+
+case_maps() {
+	new_unit
+	ok hostile "$UNIT" maps
+}
+
+case_attach() {
+	new_unit
+	ok hostile "$UNIT" attach
+}
+
+# Another unit does not notice.
+case_neighbour() {
+	image_unit
+	local other=$UNIT tape=$NTAPE liar
+	recs write -a "$T/acks" "$NTAPE" 1000-20000 200 > "$T/said" &
+	local writer=$!
+	echo "$writer" >> "$T/pids"
+	new_unit
+	hostile "$UNIT" scribble &
+	liar=$!
+	echo "$liar" >> "$T/pids"
+	eventually 20 is_state served
+	script "open 0 npmtm0 r -> -1 EIO"
+	wait "$writer"
+	is "$(cat "$T/said")" "200 written, 0 marked, ok, close ok" "the writer"
+	is "$(state "$other")" served "the other unit"
+	ok mt -f "$tape" rewind
+	is "$(recs read "$tape" 1000-20000)" "200 records, 1 marks, ok" "the reader"
+}
+
+main "$@"

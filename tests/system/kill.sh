@@ -1,0 +1,198 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# law 6: no wait outlives a kill.  The server is stopped (SIGSTOP); writers are
+# killed; the administrator aborts and deletes.
+
+. "$(dirname "$0")/lib.sh"
+
+# soon_gone PID: within a second (and what a loaded machine may add).
+soon_gone() {
+	local began=$SECONDS
+	eventually 4 gone "$1" || fail "it outlives the kill: $(cat "/proc/$1/stack" 2>&1)"
+	[ $((SECONDS - began)) -le 3 ] || fail "it took $((SECONDS - began)) seconds"
+}
+
+# An open that waits for what was queued.
+settled() {
+	script "
+		open 0 npmtm0 r -> ok
+		close 0 -> 0"
+}
+
+kinds() { dumpimg "$1" | awk '{ print $2 }' | uniq -c | awk '{ print $1, $2 }' | tr '\n' ' '; }
+
+case_blocked_in_write() {
+	new_unit --ring 1M
+	serve "image:$T/a.tape?capacity=20M"
+	freeze "$SERVER"
+	recs write -a "$T/acks" "$NTAPE" 60000 1000 > /dev/null &
+	local writer=$! acks
+	echo "$writer" >> "$T/pids"
+	# Its open waits for the server.
+	kill -CONT "$SERVER"
+	eventually 20 grep -q '^[1-9]' "$T/acks" || fail "nothing is written"
+	freeze "$SERVER"
+	eventually 20 stuck "$writer" || fail "the writer is not held"
+	kill -KILL "$writer"
+	soon_gone "$writer"
+	kill -CONT "$SERVER"
+	acks=$(awk '{ print $1 }' "$T/acks")
+	settled
+	like "$(kinds "$T/a.tape")" '^[0-9]+ record 1 mark $' "the tape"
+	[ "$(dumpimg "$T/a.tape" | grep -c record)" -ge "$acks" ] ||
+		fail "$acks were acknowledged: $(kinds "$T/a.tape")"
+	[ "$(dumpimg "$T/a.tape" | grep -c record)" -le $((acks + 1)) ] ||
+		fail "only $acks were written: $(kinds "$T/a.tape")"
+}
+
+# held_in_close: three records are written, the server is stopped, the writer
+# waits in close.
+held_in_close() {
+	mkfifo "$T/go"
+	recs write -w "$NTAPE" 1000 3 > "$T/said" < "$T/go" &
+	WRITER=$!
+	echo "$WRITER" >> "$T/pids"
+	exec 8> "$T/go"
+	eventually 20 grep -q written "$T/said" || fail "nothing is written"
+	freeze "$SERVER"
+	echo > "$T/go"
+	eventually 20 stuck "$WRITER" || fail "the writer is not held"
+}
+
+case_blocked_in_close() {
+	image_unit
+	held_in_close
+	kill -KILL "$WRITER"
+	soon_gone "$WRITER"
+	kill -CONT "$SERVER"
+	settled
+	is "$(kinds "$T/a.tape")" "3 record 1 mark " "the tape"
+	at 1 0
+}
+
+# It exits with the tape open: close is then done by the kernel, where no signal
+# could end a wait.
+case_exit_with_open_tape() {
+	image_unit
+	mkfifo "$T/go"
+	recs write -w "$NTAPE" 1000 3 > "$T/said" < "$T/go" &
+	local writer=$!
+	echo "$writer" >> "$T/pids"
+	exec 8> "$T/go"
+	eventually 20 grep -q written "$T/said" || fail "nothing is written"
+	freeze "$SERVER"
+	kill -KILL "$writer"
+	soon_gone "$writer"
+	kill -CONT "$SERVER"
+	settled
+	is "$(kinds "$T/a.tape")" "3 record 1 mark " "the tape"
+}
+
+# It is not killed, but exits: then SIGKILL could not end a wait in close.
+case_exit_without_close() {
+	image_unit
+	mkfifo "$T/go"
+	recs write -w -x "$NTAPE" 1000 3 > "$T/said" < "$T/go" &
+	local writer=$!
+	echo "$writer" >> "$T/pids"
+	exec 8> "$T/go"
+	eventually 20 grep -q written "$T/said" || fail "nothing is written"
+	freeze "$SERVER"
+	echo > "$T/go"
+	soon_gone "$writer"
+	kill -CONT "$SERVER"
+	settled
+	is "$(kinds "$T/a.tape")" "3 record 1 mark " "the tape"
+}
+
+# The same on the node that rewinds.
+case_exit_rewinds() {
+	image_unit
+	status 137 recs write -k 3 "$TAPE" 1000 10
+	settled
+	is "$(kinds "$T/a.tape")" "3 record 1 mark " "the tape"
+	at 0 0
+}
+
+case_killed_reader() {
+	image_unit
+	ok recs write "$TAPE" 1000 3
+	stop_server
+	serve "delay?op=read&ms=60000|image:$T/a.tape"
+	dd if="$NTAPE" of=/dev/null bs=64k status=none &
+	local reader=$!
+	echo "$reader" >> "$T/pids"
+	eventually 20 stuck "$reader" || fail "the reader is not held"
+	kill -KILL "$reader"
+	soon_gone "$reader"
+}
+
+case_killed_in_ioctl() {
+	new_unit
+	serve "delay?op=rewind&ms=60000|image:$T/a.tape?capacity=20M"
+	ok recs write "$NTAPE" 1000 3
+	mt -f "$NTAPE" rewind &
+	local mt=$!
+	echo "$mt" >> "$T/pids"
+	eventually 20 stuck "$mt" || fail "mt is not held"
+	kill -KILL "$mt"
+	soon_gone "$mt"
+}
+
+case_next_open_waits() {
+	image_unit
+	held_in_close
+	kill -KILL "$WRITER"
+	soon_gone "$WRITER"
+	script "open 0 npmtm0 rn -> -1 EBUSY"
+	dd if="$NTAPE" of=/dev/null bs=64k status=none 2> "$T/dd" &
+	local reader=$!
+	echo "$reader" >> "$T/pids"
+	eventually 20 stuck "$reader" || fail "the open does not wait"
+	kill -KILL "$reader"
+	soon_gone "$reader"
+	kill -CONT "$SERVER"
+	settled
+}
+
+# The unit is given up and deleted while its server hangs.
+case_abort_and_delete() {
+	image_unit
+	held_in_close
+	no pmt del "$UNIT" 2> /dev/null
+	kill -KILL "$WRITER"
+	soon_gone "$WRITER"
+	no pmt del "$UNIT" 2> /dev/null
+	ok pmt abort "$UNIT"
+	ok pmt del "$UNIT"
+	[ ! -e "$NTAPE" ] || fail "the node is still there"
+	no pmt status "$UNIT" > /dev/null 2>&1
+	kill -CONT "$SERVER"
+	eventually 20 gone "$SERVER" || fail "the server stays"
+	status 3 wait "$SERVER"
+}
+
+# A writer that is alive gets the error when the unit is given up under it.
+case_abort_wakes() {
+	image_unit
+	held_in_close
+	ok pmt abort "$UNIT"
+	eventually 5 gone "$WRITER" || fail "the writer is still held"
+	like "$(cat "$T/said")" 'close E' "the writer"
+}
+
+case_detach_while_stopped() {
+	image_unit
+	held_in_close
+	ok pmt detach "$UNIT"
+	is "$(state)" recovering "the state"
+	kill -KILL "$SERVER"
+	eventually 20 gone "$SERVER"
+	serve "image:$T/a.tape"
+	wait "$WRITER"
+	like "$(cat "$T/said")" 'close ok$' "the writer"
+	is "$(kinds "$T/a.tape")" "3 record 1 mark " "the tape"
+}
+
+main "$@"
