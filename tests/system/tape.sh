@@ -142,4 +142,74 @@ case_signal_in_write() {
 	is "$(dumpimg "$T/a.tape" | wc -l)" 2 "objects in the image"
 }
 
+# What was read ahead behind the mark is dropped; the writes are not held up by it.
+case_append_after_reading_to_the_mark() {
+	new_unit --ring 1M
+	serve "image:$T/a.tape?capacity=40M"
+	script "
+		open 0 npmtm0 rw -> ok
+		write 0 1000 1 -> 1000
+		write 0 1000 2 -> 1000
+		write 0 1000 3 -> 1000
+		op 0 MTWEOF 1 -> 0
+		op 0 MTREW -> 0
+		read 0 4096 -> 1000 tag=01
+		read 0 4096 -> 1000 tag=02
+		read 0 4096 -> 1000 tag=03
+		read 0 4096 -> 0
+		filln 0 65536 100 -> 100 full writes
+		pos 0 -> 104
+		close 0 -> 0"
+	is "$(dumpimg "$T/a.tape" | grep -c record)" 103 "records in the image"
+}
+
+# A write that never reached the drive leaves the tape as it was.
+case_refused_write_gets_no_mark() {
+	image_unit
+	script "
+		open 0 npmtm0 rw -> ok
+		write 0 512 1 -> 512
+		op 0 MTREW -> 0
+		close 0 -> 0
+		open 0 npmtm0 rw -> ok
+		badcopy 0 -> -1 EFAULT
+		close 0 -> 0
+		open 0 npmtm0 r -> ok
+		pos 0 -> 0
+		read 0 512 -> 512 tag=01
+		close 0 -> 0"
+}
+
+# A mark met behind bytes that are given is told by the next read.
+case_mark_behind_part_of_a_block() {
+	image_unit
+	script "
+		open 0 npmtm0 rw -> ok
+		op 0 MTSETBLK 512 -> 0
+		write 0 1024 1 -> 1024
+		op 0 MTWEOF 1 -> 0
+		write 0 512 2 -> 512
+		op 0 MTREW -> 0
+		read 0 700 -> 700 tag=01
+		read 0 700 -> 324 tag=01
+		read 0 700 -> 0
+		read 0 512 -> 512 tag=02
+		op 0 MTSETBLK 0 -> 0
+		close 0 -> 0"
+}
+
+# Closing waits for marks that did not wait, too.
+case_close_waits_for_immediate_marks() {
+	new_unit
+	serve "delay?op=write&ms=100|image:$T/a.tape?capacity=40M"
+	script "
+		open 0 npmtm0 rw -> ok
+		write 0 1000 1 -> 1000
+		write 0 1000 2 -> 1000
+		write 0 1000 3 -> 1000
+		op 0 MTWEOFI 1 -> 0
+		close 0 -> 0"
+	is "$(kept records_written) $(kept waiting)" "3 0" "done when close has returned"
+}
+
 main "$@"
