@@ -19,7 +19,9 @@
  * last completed command, and the numbers of the commands that wait.  The
  * modes are in force before the first command.  PMT_IOC_INFO tells the same
  * beforehand, so that the drives can be made ready without becoming the server;
- * what PMT_IOC_ATTACH tells counts.  The server leaves by close();
+ * what PMT_IOC_ATTACH tells counts.  The unit also keeps the cookie of the last
+ * result that was not CANCELLED: a word of the server's own for the next one (a
+ * mirror: which copies were dropped).  The server leaves by close();
  * the last reference counts (a mapping and a dup'd descriptor are references).
  * Then the unit's recovery time starts, and whoever attaches within it is
  * given the same commands again, from the first one that was not completed.
@@ -371,7 +373,8 @@ struct pmt_attach {
 /*
  * Errors of the slave end: EBUSY a second open, or attach while another is the
  * server; EINVAL a reserved field or a limit out of range; EPROTONOSUPPORT
- * another version; ENODEV detached or the unit deleted; ENOMEM no pages.
+ * another version; EIO attach to a broken unit; EBADF not open for writing (all
+ * but PMT_IOC_INFO); ENODEV detached or the unit deleted; ENOMEM no pages.
  */
 #define PMT_IOC_INFO	_IOR(0xBD, 0x00, struct pmt_info)
 #define PMT_IOC_ATTACH	_IOWR(0xBD, 0x01, struct pmt_attach)
