@@ -55,7 +55,8 @@ static int pmtm_settle_last(struct pmtm_tape *tape, bool nonblock)
 	return pmtm_deferred(tape);
 }
 
-static int pmtm_opened(struct pmtm_tape *tape, struct file *file, bool rewind)
+static int pmtm_opened(struct pmtm_tape *tape, struct file *file,
+		       const struct pmtm_node *node)
 {
 	bool nonblock = file->f_flags & O_NONBLOCK;
 	int ret;
@@ -71,11 +72,11 @@ static int pmtm_opened(struct pmtm_tape *tape, struct file *file, bool rewind)
 	if (ret)
 		goto err_close;
 	tape->direction = PMTM_IDLE;
-	tape->rewind = rewind;
+	tape->rewind = node->rewind;
 	tape->flushed = false;
 	tape->trailer = false;
 	tape->positioned = true;
-	ret = pmtm_load_state(tape, file->f_flags, file->f_mode);
+	ret = pmtm_load_state(tape, file, node->mode);
 	if (ret)
 		goto err_close;
 	return 0;
@@ -87,13 +88,13 @@ err_close:
 
 static int pmtm_open(struct inode *inode, struct file *file)
 {
-	struct pmtm_node *node = container_of(inode->i_cdev, struct pmtm_node, cdev);
+	struct pmtm_node *node = pmtm_node(inode);
 	struct pmtm_tape *tape = node->tape;
 	int ret;
 
 	if (test_and_set_bit(PMTM_IN_USE, &tape->flags))
 		return -EBUSY;
-	ret = pmtm_opened(tape, file, node->rewind);
+	ret = pmtm_opened(tape, file, node);
 	if (ret) {
 		clear_bit(PMTM_IN_USE, &tape->flags);
 		return ret;
@@ -150,25 +151,44 @@ static int pmtm_usable(struct pmtm_tape *tape)
 {
 	if (tape->ready != PMTM_READY)
 		return tape->ready == PMTM_NO_TAPE ? -ENOMEDIUM : -EIO;
+	if (!tape->definitions[tape->mode].defined)
+		return -ENXIO;
 	if (!tape->lost)
 		return 0;
 	pmtm_deferred(tape);	/* the same loss, told by this */
 	return -EIO;
 }
 
-/* Is count one that this drive takes?  In variable mode the limits decide. */
-static int pmtm_size_allowed(struct pmtm_tape *tape, size_t count, bool writing)
+/* In variable mode the drives' limits decide. */
+static int pmtm_size_allowed(struct pmtm_tape *tape, size_t count)
 {
-	u32 size = tape->modes.block_size;
 	struct pmt_view view;
 
-	if (size)
-		return count % size && (writing ||
-					!(tape->options & MT_ST_READ_AHEAD)) ?
-		       -EINVAL : 0;
+	if (tape->modes.block_size)
+		return 0;
 	pmt_unit_look(tape->unit, &tape->place, &view);
+	if (pmtm_option(tape, MT_ST_NO_BLKLIMS))
+		return count > min(view.data_size, PMT_RECORD_MAX) ? -EOVERFLOW : 0;
 	return count < view.limits.record_min || count > view.limits.record_max ?
 	       -EINVAL : 0;
+}
+
+/* What st checks and does before any transfer; count is not 0. */
+static int pmtm_before_transfer(struct pmtm_tape *tape, size_t count)
+{
+	int ret = pmtm_switch_partition(tape);
+
+	ret = ret ?: pmtm_size_allowed(tape, count);
+	if (ret)
+		return ret;
+	if (pmtm_option(tape, MT_ST_AUTO_LOCK) && tape->door == PMTM_OPEN)
+		pmtm_set_door(tape, PMTM_LOCKED_AUTO);
+	return 0;
+}
+
+static bool pmtm_whole_blocks(const struct pmtm_tape *tape, size_t count)
+{
+	return !tape->modes.block_size || count % tape->modes.block_size == 0;
 }
 
 static ssize_t pmtm_write(struct file *file, const char __user *from, size_t count,
@@ -182,11 +202,17 @@ static ssize_t pmtm_write(struct file *file, const char __user *from, size_t cou
 	ret = pmtm_usable(tape);
 	if (ret || !count)
 		goto out;
-	ret = pmtm_size_allowed(tape, count, true);
+	ret = pmtm_before_transfer(tape, count);
+	if (!ret && !pmtm_whole_blocks(tape, count))
+		ret = -EINVAL;
+	if (!ret && tape->read_only)
+		ret = -EACCES;
+	if (!ret)
+		ret = pmtm_write_defaults(tape);
 	if (ret)
 		goto out;
 	tape->flushed = false;
-	ret = tape->read_only ? -EACCES : pmtm_write_data(tape, from, count);
+	ret = pmtm_write_data(tape, from, count);
 out:
 	pmtm_leave(tape);
 	return ret;
@@ -203,7 +229,10 @@ static ssize_t pmtm_read(struct file *file, char __user *to, size_t count,
 	ret = pmtm_usable(tape);
 	if (ret || !count)
 		goto out;
-	ret = pmtm_size_allowed(tape, count, false);
+	ret = pmtm_before_transfer(tape, count);
+	if (!ret && !pmtm_whole_blocks(tape, count) &&
+	    !pmtm_option(tape, MT_ST_READ_AHEAD))
+		ret = -EINVAL;
 	if (!ret)
 		ret = pmtm_read_data(tape, to, count);
 out:

@@ -233,7 +233,7 @@ static inline bool pmt_result_valid(const struct pmt_ring *ring,
 	if (res->status == PMT_STATUS_CANCELLED)
 		return pmt_before(res->number, ring->cancel);
 	if (res->key > 0xf || res->sense & ~PMT_SENSE_ALL ||
-	    res->medium_flags & ~PMT_MEDIUM_ALL)
+	    res->medium_flags & ~PMT_MEDIUM_VALID)
 		return false;
 	if (res->place.partition > PMT_PARTITION_MAX ||
 	    res->place.generation < ring->generation ||

@@ -1,25 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The tape: where it stands, what the next command is, and what its answer
- * means to a program that knows st.
+ * The tape: motion, writing, reading and closing, as commands of the ring
+ * (command.c) whose results position.c understands.
  *
- * Two sets of positions are kept.  tape->place is the true one, for commands
- * (law: each command names its place); file and block are what MTIOCGET tells,
- * with st's habits (unknown is -1, residues are counted, not looked up).
- *
- * eof is st's automaton.  Writing: a record that met early warning makes it EW;
- * the next write makes EOD1 of EW and gets ENOSPC; the one after is let through
- * and makes EW again, and so on.  (eot=hold: EW stays, and every write gets
- * ENOSPC, until a mark is written: then trailers pass.)  Reading: a mark makes
- * AT_FM and gives 0; end of data behind it gives one more 0 and EOD3, then EIO;
- * end of data elsewhere EIO.  After ENOSPC a read gives 0, 0, EIO.  Motion and
- * marks set it anew.
- *
- * Commands in the ring are of three kinds: waited for (their caller takes the
- * result), acknowledged (buffered writes, marks and rewinds of who has exited:
- * reaped later, a failure becomes tape->deferred) and read ahead (taken by
- * later reads, or discarded).  A CHECK freezes the server's queue: whoever
- * meets one discards all that was issued behind it.
+ * Writing is acknowledged when the record is in the ring, or when the drives
+ * have it: pmtm_flow decides, before each record, from what the server promised.
+ * Reading keeps a few records read ahead; all else drops them.
  */
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -27,362 +13,7 @@
 
 #include "pmtm.h"
 
-static u64 pmtm_cost(const struct pmt_limits *limits, u64 bytes, u64 records, u64 marks)
-{
-	return ((bytes * limits->byte_cost + 255) >> 8) +
-	       records * limits->record_cost + marks * limits->mark_cost;
-}
-
-static bool pmtm_place_known(const struct pmt_place *place)
-{
-	return place->lbn != PMT_UNKNOWN ||
-	       (place->file != PMT_UNKNOWN && place->block != PMT_UNKNOWN);
-}
-
-static void pmtm_advance(struct pmt_place *place, u32 records)
-{
-	if (place->lbn != PMT_UNKNOWN)
-		place->lbn += records;
-	if (place->block != PMT_UNKNOWN)
-		place->block += records;
-}
-
-static void pmtm_pass_marks(struct pmt_place *place, u32 marks)
-{
-	if (!marks)
-		return;
-	if (place->lbn != PMT_UNKNOWN)
-		place->lbn += marks;
-	if (place->file != PMT_UNKNOWN)
-		place->file += marks;
-	place->block = 0;
-}
-
-static void pmtm_count_blocks(struct pmtm_tape *tape, u32 records)
-{
-	if (tape->block >= 0)
-		tape->block += records;
-}
-
-static int pmtm_known(u64 value)
-{
-	return value == PMT_UNKNOWN ? -1 : (int)min_t(u64, value, INT_MAX);
-}
-
-void pmtm_lose_position(struct pmtm_tape *tape)
-{
-	tape->lost = true;
-	tape->place.lbn = PMT_UNKNOWN;
-	tape->place.file = PMT_UNKNOWN;
-	tape->place.block = PMT_UNKNOWN;
-	tape->file = -1;
-	tape->block = -1;
-	tape->eof = PMTM_NONE;
-}
-
-/* ---- results that nobody waits for ---- */
-
-/* What was issued and not answered is not wanted: an exception came before it. */
-static void pmtm_discard(struct pmtm_tape *tape)
-{
-	pmt_unit_cancel(tape->unit);
-	tape->discard = pmt_unit_issued(tape->unit);
-	tape->ahead.count = 0;
-}
-
-/* Something that the application was told is written, is not. */
-static void pmtm_fail(struct pmtm_tape *tape, const struct pmt_result *res)
-{
-	if (!tape->deferred)
-		tape->deferred = -EIO;
-	tape->block = -1;
-	if (res->status == PMT_STATUS_CANCELLED) {
-		pmtm_lose_position(tape);
-	} else {
-		tape->place = res->place;
-		if (res->place.file != PMT_UNKNOWN)
-			tape->file = pmtm_known(res->place.file);
-		if (res->key == PMT_KEY_OVERFLOW)
-			tape->eof = PMTM_EWERR;
-	}
-	pmtm_discard(tape);
-}
-
-/* The mode that the unit is in decides whether a warning holds writes off. */
-static bool pmtm_warns(const struct pmtm_tape *tape, const struct pmt_result *res)
-{
-	return res->sense & PMT_SENSE_EOM && !tape->trailer;
-}
-
-static void pmtm_settle_write(struct pmtm_tape *tape, const struct pmt_command *cmd,
-			      const struct pmt_result *res)
-{
-	tape->pending--;
-	if (cmd->op == PMT_OP_WRITE) {
-		tape->pending_bytes -= cmd->length;
-		tape->pending_records -= pmt_command_blocks(cmd);
-	} else {
-		tape->pending_marks -= cmd->count;
-	}
-	if (pmt_before(cmd->number, tape->discard))
-		return;
-	if (res->status != PMT_STATUS_GOOD) {
-		pmtm_fail(tape, res);
-		return;
-	}
-	tape->recovered += res->key == PMT_KEY_RECOVERED;
-	if (cmd->op == PMT_OP_WRITE && pmtm_warns(tape, res) &&
-	    tape->direction == PMTM_WRITING)
-		tape->eof = PMTM_EW;
-}
-
-/* A command whose waiter was killed: the drive's word is all there is. */
-static void pmtm_settle_abandoned(struct pmtm_tape *tape,
-				  const struct pmt_command *cmd,
-				  const struct pmt_result *res)
-{
-	tape->left = false;
-	if (pmt_before(res->number, tape->discard) || cmd->op == PMT_OP_MODE)
-		return;
-	tape->eof = PMTM_NONE;
-	tape->trailer = false;
-	if (res->status == PMT_STATUS_CANCELLED) {
-		pmtm_lose_position(tape);
-		return;
-	}
-	tape->place = res->place;
-	tape->file = pmtm_known(res->place.file);
-	tape->block = pmtm_known(res->place.block);
-	if (res->status == PMT_STATUS_CHECK)
-		pmtm_discard(tape);
-	else
-		tape->lost = false;
-}
-
-static void pmtm_settle(struct pmtm_tape *tape, const struct pmt_command *cmd,
-			const struct pmt_result *res)
-{
-	bool failed = res->status != PMT_STATUS_GOOD &&
-		      !pmt_before(cmd->number, tape->discard);
-
-	if (cmd->op == PMT_OP_READ || cmd->op == PMT_OP_TEST) {
-		if (failed && res->status == PMT_STATUS_CHECK)
-			pmtm_discard(tape);
-	} else if (tape->left && cmd->number == tape->abandoned) {
-		pmtm_settle_abandoned(tape, cmd, res);
-	} else if (cmd->op == PMT_OP_WRITE || cmd->op == PMT_OP_WRITE_FILEMARKS) {
-		pmtm_settle_write(tape, cmd, res);
-	} else if (failed) {
-		pmtm_fail(tape, res);
-	}
-}
-
-/* The oldest is done with.  discard does not lag behind what is in the ring. */
-static void pmtm_retire(struct pmtm_tape *tape, u32 number)
-{
-	pmt_unit_retire(tape->unit);
-	if (!pmt_before(number, tape->discard))
-		tape->discard = number;
-}
-
-/* Look at all results that nobody waits for. */
-void pmtm_reap(struct pmtm_tape *tape)
-{
-	struct pmt_command cmd;
-	struct pmt_result res;
-
-	while (pmt_unit_oldest(tape->unit, &cmd, &res)) {
-		if (tape->holding && !pmt_before(cmd.number, tape->held))
-			break;
-		pmtm_settle(tape, &cmd, &res);
-		pmtm_retire(tape, cmd.number);
-	}
-}
-
-/* The error of something acknowledged, once. */
-int pmtm_deferred(struct pmtm_tape *tape)
-{
-	int ret = tape->deferred;
-
-	tape->deferred = 0;
-	return ret;
-}
-
-/* ---- issuing ---- */
-
-/*
- * Until number is done.  Looking at an exception before it is what lets the
- * server go on.  0, -EINTR, -ENXIO.
- */
-int pmtm_wait_done(struct pmtm_tape *tape, u32 number, unsigned int state)
-{
-	do {
-		int ret = pmt_unit_wait(tape->unit, number, state);
-
-		if (ret)
-			return ret == -ERESTARTSYS ? -EINTR : ret;
-		pmtm_reap(tape);
-		if (signal_pending_state(state, current))
-			return -EINTR;
-	} while (!pmt_unit_done(tape->unit, number));
-	return 0;
-}
-
-struct pmt_command pmtm_prepare(struct pmtm_tape *tape, enum pmt_op op)
-{
-	bool writes = op == PMT_OP_WRITE || op == PMT_OP_WRITE_FILEMARKS ||
-		      op == PMT_OP_ERASE;
-	struct pmt_command cmd = {
-		.op = op,
-		.place = tape->place,
-		.modes = tape->modes,
-	};
-
-	if (op == PMT_OP_READ || op == PMT_OP_WRITE)
-		cmd.block_size = tape->modes.block_size;
-	if (!pmtm_place_known(&tape->place))
-		cmd.flags |= PMT_CMD_HERE;
-	if (writes && tape->positioned)
-		cmd.flags |= PMT_CMD_POSITIONED;
-	return cmd;
-}
-
-/* Give it to the server; the write behind a motion may go back, once. */
-static int pmtm_send(struct pmtm_tape *tape, struct pmt_command *cmd,
-		     const void __user *from)
-{
-	int ret = pmt_unit_issue(tape->unit, cmd, from);
-
-	if (ret)
-		return ret;
-	switch (cmd->op) {
-	case PMT_OP_WRITE:
-	case PMT_OP_WRITE_FILEMARKS:
-	case PMT_OP_ERASE:
-		tape->positioned = false;
-		break;
-	case PMT_OP_TEST:
-	case PMT_OP_MODE:
-		break;
-	default:
-		tape->positioned = true;
-	}
-	return 0;
-}
-
-static int pmtm_make_room(struct pmtm_tape *tape, u32 length, u32 keep)
-{
-	pmtm_reap(tape);
-	while (!pmt_unit_fits(tape->unit, length, keep)) {
-		int ret = pmt_unit_wait_half(tape->unit);
-
-		if (ret)
-			return ret == -ERESTARTSYS ? -EINTR : ret;
-		pmtm_reap(tape);
-	}
-	return 0;
-}
-
-/*
- * A command that carries no data, at the place that it names: not behind an
- * error of something acknowledged that is found only now.
- */
-static int pmtm_issue(struct pmtm_tape *tape, struct pmt_command *cmd,
-		      enum pmtm_wait how)
-{
-	int ret = 0;
-
-	if (how == PMTM_QUEUE) {
-		pmtm_reap(tape);
-		if (!pmt_unit_fits(tape->unit, cmd->length, 0))
-			return -EIO;
-	} else {
-		ret = pmtm_make_room(tape, cmd->length, PMTM_KEEP);
-	}
-	ret = ret ?: pmtm_deferred(tape);
-	return ret ?: pmtm_send(tape, cmd, NULL);
-}
-
-/* Wait for a command that is held, and take its result.  -EINTR: abandoned. */
-static int pmtm_await(struct pmtm_tape *tape, u32 number, struct pmt_command *cmd,
-		      struct pmt_result *res, enum pmtm_wait how)
-{
-	int ret = pmtm_wait_done(tape, number, how == PMTM_INTERRUPTIBLE ?
-				 PMT_INTERRUPTIBLE : PMT_KILLABLE);
-
-	tape->holding = false;
-	if (ret)
-		return ret;
-	if (!pmt_unit_oldest(tape->unit, cmd, res) || cmd->number != number)
-		return -EIO;
-	pmtm_retire(tape, number);
-	return 0;
-}
-
-static void pmtm_hold(struct pmtm_tape *tape, u32 number)
-{
-	tape->held = number;
-	tape->holding = true;
-}
-
-/* It is in the ring, and that is all that its caller is told. */
-static void pmtm_acknowledge(struct pmtm_tape *tape, const struct pmt_command *cmd)
-{
-	tape->pending++;
-	if (cmd->op == PMT_OP_WRITE) {
-		tape->pending_bytes += cmd->length;
-		tape->pending_records += pmt_command_blocks(cmd);
-	} else {
-		tape->pending_marks += cmd->count;
-	}
-}
-
-/* Its waiter was killed.  A mark then is as good as acknowledged. */
-static void pmtm_abandon(struct pmtm_tape *tape, const struct pmt_command *cmd)
-{
-	if (cmd->op == PMT_OP_WRITE_FILEMARKS) {
-		pmtm_acknowledge(tape, cmd);
-		pmtm_pass_marks(&tape->place, cmd->count);
-		tape->file += tape->file >= 0 ? cmd->count : 0;
-		tape->block = 0;
-		tape->direction = PMTM_IDLE;
-	} else if (cmd->op != PMT_OP_TEST) {
-		tape->abandoned = cmd->number;
-		tape->left = true;
-	}
-}
-
-/*
- * A command without data that is waited for.  0: res is its result, and the
- * place is what it says.  -EIO: the server is gone, or what was acknowledged
- * before it had failed.
- */
-int pmtm_command(struct pmtm_tape *tape, struct pmt_command *cmd,
-		 struct pmt_result *res, enum pmtm_wait how)
-{
-	int ret;
-
-	pmtm_stop_ahead(tape);
-	ret = pmtm_issue(tape, cmd, how);
-	if (ret)
-		return ret;
-	pmtm_hold(tape, cmd->number);
-	ret = pmtm_await(tape, cmd->number, cmd, res, how);
-	if (ret == -EINTR)
-		pmtm_abandon(tape, cmd);
-	if (ret)
-		return ret;
-	if (res->status == PMT_STATUS_CANCELLED) {
-		if (!tape->deferred)
-			pmtm_lose_position(tape);
-		return pmtm_deferred(tape) ?: -EIO;
-	}
-	tape->place = res->place;
-	tape->recovered += res->key == PMT_KEY_RECOVERED;
-	if (res->status == PMT_STATUS_CHECK)
-		pmtm_discard(tape);
-	return 0;
-}
+/* ---- the drive ---- */
 
 int pmtm_test(struct pmtm_tape *tape, struct pmt_result *res)
 {
@@ -396,21 +27,43 @@ int pmtm_test(struct pmtm_tape *tape, struct pmt_result *res)
 	return ret;
 }
 
-/* Another medium, or the first one that this unit sees. */
-void pmtm_new_session(struct pmtm_tape *tape, const struct pmt_result *res)
+/* What MODE SELECT would do; the unit keeps it when the server has taken it. */
+int pmtm_set_modes(struct pmtm_tape *tape, const struct pmt_modes *modes,
+		   struct pmt_result *res)
 {
-	tape->session = res->place.generation;
-	tape->place = res->place;
-	tape->file = pmtm_known(res->place.file);
-	tape->block = pmtm_known(res->place.block);
-	tape->eof = PMTM_NONE;
-	tape->lost = false;
-	tape->trailer = false;
-	tape->positioned = true;
-	tape->largest = 0;
+	struct pmt_command cmd = pmtm_prepare(tape, PMT_OP_MODE);
+	struct pmt_place place = tape->place;
+	int ret;
+
+	cmd.modes = *modes;
+	ret = pmtm_command(tape, &cmd, res, PMTM_KILLABLE);
+	if (ret)
+		return ret;
+	if (!tape->lost)
+		tape->place = place;
+	if (res->status != PMT_STATUS_GOOD)
+		return -EIO;
+	tape->modes = *modes;
+	return 0;
 }
 
 /* ---- motion ---- */
+
+static int pmtm_rewind_queued(struct pmtm_tape *tape)
+{
+	struct pmt_command cmd = pmtm_prepare(tape, PMT_OP_REWIND);
+	int ret;
+
+	pmtm_stop_ahead(tape);
+	ret = pmtm_issue(tape, &cmd, PMTM_QUEUE);
+	if (ret)
+		return ret;
+	tape->place.lbn = 0;
+	tape->place.file = 0;
+	tape->place.block = 0;
+	pmtm_at_beginning(tape);
+	return 0;
+}
 
 int pmtm_rewind(struct pmtm_tape *tape, enum pmtm_wait how)
 {
@@ -418,26 +71,16 @@ int pmtm_rewind(struct pmtm_tape *tape, enum pmtm_wait how)
 	struct pmt_result res;
 	int ret;
 
-	if (how == PMTM_QUEUE) {
-		pmtm_stop_ahead(tape);
-		ret = pmtm_issue(tape, &cmd, how);
-		if (ret)
-			return ret;
-		tape->place.lbn = 0;
-		tape->place.file = 0;
-	} else {
-		ret = pmtm_command(tape, &cmd, &res, how);
-		if (!ret && res.status != PMT_STATUS_GOOD)
-			ret = -EIO;
-	}
+	if (how == PMTM_QUEUE)
+		return pmtm_rewind_queued(tape);
+	ret = pmtm_command(tape, &cmd, &res, how);
 	if (ret)
 		return ret;
-	tape->place.block = 0;
-	tape->file = 0;
-	tape->block = 0;
-	tape->eof = PMTM_NONE;
-	tape->lost = false;
-	tape->trailer = false;
+	if (res.status != PMT_STATUS_GOOD) {
+		pmtm_moved_nothing(tape, &res);
+		return -EIO;
+	}
+	pmtm_at_beginning(tape);
 	return 0;
 }
 
@@ -452,7 +95,60 @@ int pmtm_space(struct pmtm_tape *tape, u32 kind, s64 count, struct pmt_result *r
 	return pmtm_command(tape, &cmd, res, how);
 }
 
+/* In another partition st does not tell where, but at its beginning. */
+int pmtm_locate(struct pmtm_tape *tape, u32 partition, u64 lbn)
+{
+	struct pmt_command cmd = pmtm_prepare(tape, PMT_OP_LOCATE);
+	u32 from = tape->place.partition;
+	u64 left = tape->place.lbn;
+	struct pmt_result res;
+	int ret;
+
+	cmd.count = lbn;
+	cmd.argument = partition;
+	tape->trailer = false;
+	ret = pmtm_command(tape, &cmd, &res, PMTM_KILLABLE);
+	if (ret == -EINTR)
+		return ret;
+	if (from != partition && from < PMTM_PARTITIONS)
+		tape->left_at[from] = left == PMT_UNKNOWN ? 0 : left;
+	pmtm_no_position(tape);
+	if (ret || res.status != PMT_STATUS_GOOD)
+		return ret ?: -EIO;
+	tape->lost = false;
+	if (!lbn)
+		pmtm_at_beginning(tape);
+	return 0;
+}
+
+/*
+ * To where MTSETPART has said, before anything else moves.  What was written in
+ * the partition that is left gets its filemark.
+ */
+int pmtm_switch_partition(struct pmtm_tape *tape)
+{
+	u32 wanted = tape->partition_wanted;
+	int ret;
+
+	if (!pmtm_option(tape, MT_ST_CAN_PARTITIONS) || tape->ready != PMTM_READY ||
+	    tape->lost || wanted == tape->place.partition)
+		return 0;
+	if (tape->direction == PMTM_WRITING) {
+		ret = pmtm_marks(tape, 1, false, PMTM_KILLABLE);
+		if (ret)
+			return ret;
+	}
+	tape->direction = PMTM_IDLE;
+	return pmtm_locate(tape, wanted, tape->left_at[wanted]);
+}
+
 /* ---- writing ---- */
+
+static u64 pmtm_cost(const struct pmt_limits *limits, u64 bytes, u64 records, u64 marks)
+{
+	return ((bytes * limits->byte_cost + 255) >> 8) +
+	       records * limits->record_cost + marks * limits->mark_cost;
+}
 
 enum pmtm_flow { PMTM_BUFFERED, PMTM_WAIT_SOME, PMTM_WAIT_ALL, PMTM_UNBUFFERED };
 
@@ -480,18 +176,6 @@ static enum pmtm_flow pmtm_flow(struct pmtm_tape *tape, const struct pmt_view *v
 	return tape->pending ? PMTM_WAIT_SOME : PMTM_UNBUFFERED;
 }
 
-/* The write after the one that met early warning, and those behind it. */
-static int pmtm_at_end(struct pmtm_tape *tape, const struct pmt_view *view)
-{
-	if (tape->eof == PMTM_EWERR)
-		return -EIO;
-	if (tape->eof != PMTM_EW)
-		return 0;
-	if (view->eot == PMT_EOT_ST)
-		tape->eof = PMTM_EOD1;
-	return -ENOSPC;
-}
-
 /*
  * Until there is room for the next command and it is clear how it is to be
  * written.  It is to be issued before anything else is looked at: its place and
@@ -512,7 +196,7 @@ static int pmtm_write_flow(struct pmtm_tape *tape, u32 length, u32 records, u32 
 		flow = pmtm_flow(tape, &view, length, records, marks);
 		if (flow == PMTM_BUFFERED || flow == PMTM_UNBUFFERED) {
 			/* Only now: who sees ENOSPC has all that was acknowledged. */
-			ret = records ? pmtm_at_end(tape, &view) : 0;
+			ret = records ? pmtm_at_end(tape, view.eot) : 0;
 			return ret ?: flow;
 		}
 		ret = flow == PMTM_WAIT_SOME ? pmt_unit_wait_half(tape->unit) :
@@ -523,50 +207,38 @@ static int pmtm_write_flow(struct pmtm_tape *tape, u32 length, u32 records, u32 
 	}
 }
 
-static void pmtm_written(struct pmtm_tape *tape, u32 records)
-{
-	pmtm_advance(&tape->place, records);
-	pmtm_count_blocks(tape, records);
-}
-
-/* The result of a write that was waited for: records written, or -errno. */
-static int pmtm_write_result(struct pmtm_tape *tape, const struct pmt_command *cmd,
-			     const struct pmt_result *res)
+/* A WRITE in the ring, until the drives have it: records written, or -errno. */
+static int pmtm_write_through(struct pmtm_tape *tape, struct pmt_command *cmd)
 {
 	u32 records = pmt_command_blocks(cmd);
-	u32 done = cmd->block_size ? records - res->residue : 0;
+	struct pmt_result res;
+	int ret;
 
-	if (res->status == PMT_STATUS_CANCELLED) {
-		if (!tape->deferred)
-			pmtm_lose_position(tape);
-		return pmtm_deferred(tape) ?: -EIO;
+	pmtm_hold(tape, cmd->number);
+	ret = pmtm_await(tape, cmd, &res, PMTM_KILLABLE);
+	if (ret == -EINTR) {
+		/* Killed; the record is in the ring, and its mark will follow. */
+		pmtm_acknowledge(tape, cmd);
+		pmtm_acknowledged_record(tape, records);
 	}
-	tape->place = res->place;
-	if (res->status == PMT_STATUS_GOOD) {
-		pmtm_count_blocks(tape, records);
-		tape->recovered += res->key == PMT_KEY_RECOVERED;
-		if (pmtm_warns(tape, res) || (tape->eof == PMTM_EOD1 && !tape->trailer))
-			tape->eof = PMTM_EW;
-		else if (tape->eof != PMTM_EW)
-			tape->eof = PMTM_NONE;
-		return records;
-	}
-	pmtm_discard(tape);
-	if (res->key != PMT_KEY_OVERFLOW) {
-		tape->block = -1;
-		return -EIO;
-	}
-	pmtm_count_blocks(tape, done);
-	tape->eof = PMTM_EW;
-	return done ?: -ENOSPC;
+	if (ret)
+		return ret;
+	if (res.status == PMT_STATUS_CANCELLED)
+		return pmtm_cancelled(tape);
+	tape->place = res.place;
+	if (res.status == PMT_STATUS_CHECK)
+		pmtm_discard(tape);
+	ret = pmtm_wrote(tape, cmd, &res);
+	pmtm_look(tape, &res);
+	return ret;
 }
 
 /* One WRITE command: records written, or -errno. */
 static int pmtm_write_one(struct pmtm_tape *tape, const char __user *from, u32 length)
 {
 	u32 records = tape->modes.block_size ? length / tape->modes.block_size : 1;
+	u64 since = ktime_get_ns();
 	struct pmt_command cmd;
-	struct pmt_result res;
 	int flow, ret;
 
 	flow = pmtm_write_flow(tape, length, records, 0);
@@ -581,19 +253,13 @@ static int pmtm_write_one(struct pmtm_tape *tape, const char __user *from, u32 l
 	tape->direction = PMTM_WRITING;
 	if (flow == PMTM_BUFFERED) {
 		pmtm_acknowledge(tape, &cmd);
-		pmtm_written(tape, records);
-		if (tape->eof != PMTM_EW)
-			tape->eof = PMTM_NONE;
-		return records;
+		pmtm_acknowledged_record(tape, records);
+		ret = records;
+	} else {
+		ret = pmtm_write_through(tape, &cmd);
 	}
-	pmtm_hold(tape, cmd.number);
-	ret = pmtm_await(tape, cmd.number, &cmd, &res, PMTM_KILLABLE);
-	if (ret == -EINTR) {
-		/* Killed; the record is in the ring, and its mark will follow. */
-		pmtm_acknowledge(tape, &cmd);
-		pmtm_written(tape, records);
-	}
-	return ret ?: pmtm_write_result(tape, &cmd, &res);
+	pmtm_waited(tape, &tape->stats.write_ns, since);
+	return ret;
 }
 
 /* The largest command in fixed mode: a whole number of blocks. */
@@ -645,18 +311,63 @@ ssize_t pmtm_write_data(struct pmtm_tape *tape, const char __user *from, size_t 
 	return done;
 }
 
+/* ---- marks ---- */
+
+/* They are in the ring, and count. */
+static void pmtm_marks_acknowledged(struct pmtm_tape *tape, const struct pmt_command *cmd)
+{
+	pmtm_acknowledge(tape, cmd);
+	pmtm_pass_marks(&tape->place, cmd->count);
+	pmtm_marked(tape, cmd->count);
+}
+
+/* Immediately: as soon as the drives have them, or what is promised for a record. */
+static int pmtm_marks_immediate(struct pmtm_tape *tape, struct pmt_command *cmd)
+{
+	int ret;
+
+	cmd->flags |= PMT_CMD_IMMEDIATE;
+	ret = pmtm_send(tape, cmd, NULL);
+	if (!ret)
+		pmtm_marks_acknowledged(tape, cmd);
+	return ret;
+}
+
+static int pmtm_marks_queued(struct pmtm_tape *tape, struct pmt_command *cmd)
+{
+	int ret = pmtm_issue(tape, cmd, PMTM_QUEUE);
+
+	if (!ret)
+		pmtm_marks_acknowledged(tape, cmd);
+	return ret;
+}
+
+/* Every copy has them, and all before them, durably.  Early warning is success. */
+static int pmtm_marks_through(struct pmtm_tape *tape, struct pmt_command *cmd,
+			      enum pmtm_wait how)
+{
+	u32 count = cmd->count;
+	struct pmt_result res;
+	int ret = pmtm_command(tape, cmd, &res, how);
+
+	if (ret)
+		return ret;
+	if (res.status == PMT_STATUS_CHECK)
+		return tape->lost ? -EIO : pmtm_marks_failed(tape, count, &res);
+	pmtm_marked(tape, count);
+	return 0;
+}
+
 /*
- * Filemarks.  Not immediate: every copy has them, and all before them, durably.
- * Early warning is success.  count 0 only synchronises.
+ * Filemarks.  count 0 only makes durable.  Behind early warning, with eot=hold,
+ * they open the way for trailers.
  */
 int pmtm_marks(struct pmtm_tape *tape, u32 count, bool immediate,
 	       enum pmtm_wait how)
 {
 	bool early = tape->eof == PMTM_EW || tape->eof == PMTM_EOD1 || tape->trailer;
 	struct pmt_command cmd;
-	struct pmt_result res;
 	struct pmt_view view;
-	u32 done = count;
 	int ret;
 
 	pmtm_stop_ahead(tape);
@@ -668,39 +379,19 @@ int pmtm_marks(struct pmtm_tape *tape, u32 count, bool immediate,
 	}
 	cmd = pmtm_prepare(tape, PMT_OP_WRITE_FILEMARKS);
 	cmd.count = count;
-	if (immediate)
-		cmd.flags |= PMT_CMD_IMMEDIATE;
-	if (immediate || how == PMTM_QUEUE) {
-		ret = how == PMTM_QUEUE ? pmtm_issue(tape, &cmd, how) :
-		      pmtm_send(tape, &cmd, NULL);
-		if (ret)
-			return ret;
-		pmtm_acknowledge(tape, &cmd);
-		pmtm_pass_marks(&tape->place, count);
-		tape->direction = PMTM_IDLE;	/* close owes no mark any more */
-	} else {
-		ret = pmtm_command(tape, &cmd, &res, how);
-		if (ret)
-			return ret;
-		tape->direction = PMTM_IDLE;
-		if (res.status == PMT_STATUS_CHECK) {
-			done = count - res.residue;
-			ret = -EIO;
-			if (res.key != PMT_KEY_OVERFLOW) {
-				tape->eof = PMTM_NONE;
-				return ret;
-			}
-		}
-	}
-	tape->file += tape->file >= 0 ? done : 0;
-	tape->block = 0;
-	if (ret && !done)
+	if (how == PMTM_QUEUE)
+		ret = pmtm_marks_queued(tape, &cmd);
+	else if (immediate)
+		ret = pmtm_marks_immediate(tape, &cmd);
+	else
+		ret = pmtm_marks_through(tape, &cmd, how);
+	if (ret)
 		return ret;
+	tape->direction = PMTM_IDLE;	/* close owes no mark any more */
 	pmt_unit_look(tape->unit, &tape->place, &view);
 	tape->trailer = count && view.eot == PMT_EOT_HOLD &&
 			(early || view.early_warning);
-	tape->eof = PMTM_NONE;
-	return ret;
+	return 0;
 }
 
 /* ---- reading ---- */
@@ -755,81 +446,13 @@ static int pmtm_read_ahead(struct pmtm_tape *tape, u32 length)
 			return ret;
 	}
 	pmtm_hold(tape, ahead->first);
-	if (!(tape->options & MT_ST_READ_AHEAD) || tape->place.lbn == PMT_UNKNOWN)
+	if (!pmtm_option(tape, MT_ST_READ_AHEAD) || tape->place.lbn == PMT_UNKNOWN)
 		return 0;
 	while (ahead->count < ahead->depth &&
 	       pmt_unit_fits(tape->unit, length, 4 * PMTM_KEEP))
 		if (pmtm_read_issue(tape, true))
 			break;
 	return 0;
-}
-
-/* End of data was met where a record was asked for: 0 or -EIO for the caller. */
-static int pmtm_read_eod(struct pmtm_tape *tape)
-{
-	tape->block = -1;
-	if (tape->eof != PMTM_AT_FM)
-		return -EIO;
-	tape->eof = PMTM_EOD3;
-	return 0;
-}
-
-static int pmtm_read_mark(struct pmtm_tape *tape)
-{
-	tape->file += tape->file >= 0;
-	tape->block = 0;
-	tape->eof = PMTM_AT_FM;
-	return 0;
-}
-
-/* A READ in variable mode that met an exception. */
-static int pmtm_read_variable_check(struct pmtm_tape *tape,
-				    const struct pmt_result *res)
-{
-	if (res->sense & PMT_SENSE_FILEMARK)
-		return pmtm_read_mark(tape);
-	if (res->key == PMT_KEY_BLANK)
-		return pmtm_read_eod(tape);
-	if (res->key == PMT_KEY_NONE && res->sense & PMT_SENSE_ILI) {
-		pmtm_count_blocks(tape, 1);
-		return -ENOMEM;
-	}
-	tape->block = -1;
-	return -EIO;
-}
-
-/*
- * And in fixed mode, with k blocks before it: those count, the place is theirs.
- * The same if earlier bytes of this read(2) were given: the next one is told.
- */
-static int pmtm_read_fixed_check(struct pmtm_tape *tape, const struct pmt_command *cmd,
-				 const struct pmt_result *res, u32 k)
-{
-	bool wrong_size = res->key == PMT_KEY_NONE && res->sense & PMT_SENSE_ILI;
-
-	bool given = k || tape->given;
-	bool known = wrong_size || res->key == PMT_KEY_BLANK ||
-		     res->sense & PMT_SENSE_FILEMARK;
-
-	if (k || (given && known) || wrong_size) {
-		tape->place = cmd->place;
-		pmtm_advance(&tape->place, k);
-	}
-	if (k || (given && known)) {
-		pmtm_count_blocks(tape, k);
-		tape->eof = res->sense & PMT_SENSE_FILEMARK ? PMTM_FM_PENDING :
-							      PMTM_NONE;
-		return 0;
-	}
-	if (res->sense & PMT_SENSE_FILEMARK)
-		return pmtm_read_mark(tape);
-	if (res->key == PMT_KEY_BLANK)
-		return pmtm_read_eod(tape);
-	if (wrong_size)
-		tape->eof = PMTM_NONE;
-	else
-		tape->block = -1;
-	return -EIO;
 }
 
 /*
@@ -844,23 +467,20 @@ static int pmtm_read_result(struct pmtm_tape *tape, const struct pmt_command *cm
 	*bytes = 0;
 	if (res->status == PMT_STATUS_CANCELLED) {
 		pmtm_discard(tape);
-		pmtm_lose_position(tape);
-		return pmtm_deferred(tape) ?: -EIO;
+		return pmtm_cancelled(tape);
 	}
 	tape->place = res->place;
-	tape->recovered += res->key == PMT_KEY_RECOVERED;
+	pmtm_look(tape, res);
 	if (res->status == PMT_STATUS_CHECK) {
 		pmtm_discard(tape);
-		if (!cmd->block_size)
-			return pmtm_read_variable_check(tape, res);
-		blocks -= res->residue;
-		*bytes = blocks * cmd->block_size;
-		return pmtm_read_fixed_check(tape, cmd, res, blocks);
+		if (cmd->block_size) {
+			blocks -= res->residue;
+			*bytes = blocks * cmd->block_size;
+		}
+		return pmtm_read_check(tape, cmd, res, blocks);
 	}
 	*bytes = cmd->length - res->residue;
-	pmtm_count_blocks(tape, blocks);
-	if (tape->eof == PMTM_AT_FM)
-		tape->eof = PMTM_NONE;
+	pmtm_read_records(tape, blocks);
 	tape->ahead.depth = clamp(tape->ahead.depth * 2, 2u, PMTM_AHEAD_MAX);
 	return 0;
 }
@@ -889,6 +509,7 @@ static int pmtm_keep_rest(struct pmtm_tape *tape, const char *from, u32 length)
 static int pmtm_read_one(struct pmtm_tape *tape, char __user *to, u32 length,
 			 u32 count)
 {
+	u64 since = ktime_get_ns();
 	u32 number, bytes, given;
 	struct pmt_command cmd;
 	struct pmt_result res;
@@ -915,7 +536,8 @@ static int pmtm_read_one(struct pmtm_tape *tape, char __user *to, u32 length,
 	else if (bytes > given)
 		ret = pmtm_keep_rest(tape, pmt_unit_data(tape->unit, &cmd) + given,
 				     bytes - given);
-	pmtm_retire(tape, number);
+	pmtm_retire(tape, &cmd, &res);
+	pmtm_waited(tape, &tape->stats.read_ns, since);
 	return ret ?: given;
 }
 
@@ -954,26 +576,6 @@ static ssize_t pmtm_read_fixed(struct pmtm_tape *tape, char __user *to, size_t c
 			break;
 	}
 	return done;
-}
-
-/* What an earlier read or write has already found out: 1 nothing, else result. */
-static int pmtm_read_known(struct pmtm_tape *tape)
-{
-	switch (tape->eof) {
-	case PMTM_FM_PENDING:
-		pmtm_pass_marks(&tape->place, 1);
-		return pmtm_read_mark(tape);
-	case PMTM_EOD1:
-		tape->eof = PMTM_EOD2;
-		return 0;
-	case PMTM_EOD2:
-		tape->eof = PMTM_EOD3;
-		return 0;
-	case PMTM_EOD3:
-		return -EIO;
-	default:
-		return 1;
-	}
 }
 
 /*
@@ -1039,15 +641,19 @@ static int pmtm_finish_reading(struct pmtm_tape *tape, enum pmtm_wait how)
 
 static int pmtm_finish_writing(struct pmtm_tape *tape, enum pmtm_wait how)
 {
-	u32 marks = tape->options & MT_ST_TWO_FM ? 2 : 1;
-	bool immediate = tape->options & MT_ST_NOWAIT_EOF;
-	int ret;
+	u32 marks = pmtm_option(tape, MT_ST_TWO_FM) ? 2 : 1;
+	bool immediate = pmtm_option(tape, MT_ST_NOWAIT_EOF);
+	int file = tape->file, block = tape->block, ret;
 
 	pmtm_reap(tape);
 	ret = pmtm_deferred(tape);
 	if (ret)
 		return ret;
 	ret = pmtm_marks(tape, marks, immediate, how);
+	if (ret == -EIO && !tape->lost) {
+		tape->file = file;
+		tape->block = block;
+	}
 	if (ret)
 		return ret;
 	tape->eof = PMTM_AT_FM;
@@ -1086,9 +692,37 @@ static int pmtm_finish_transfer(struct pmtm_tape *tape, enum pmtm_wait how)
 	if (tape->lost)
 		return tape->rewind ? 0 : -EIO;
 	if (tape->direction == PMTM_READING && !tape->rewind &&
-	    tape->options & MT_ST_SYSV)
+	    pmtm_option(tape, MT_ST_SYSV))
 		return pmtm_finish_reading(tape, how);
 	return 0;
+}
+
+/* A place that is lost stays so: nobody has asked for it. */
+static int pmtm_finish_rewinding(struct pmtm_tape *tape, enum pmtm_wait how)
+{
+	bool lost = tape->lost;
+	int ret;
+
+	if (tape->ready != PMTM_READY)
+		return tape->ready == PMTM_NO_TAPE ? -ENOMEDIUM : -EIO;
+	ret = pmtm_rewind(tape, how);
+	if (lost)
+		pmtm_lose_position(tape);
+	return ret;
+}
+
+static void pmtm_unlock(struct pmtm_tape *tape, enum pmtm_wait how)
+{
+	struct pmt_command cmd;
+
+	if (how != PMTM_QUEUE) {
+		pmtm_set_door(tape, PMTM_OPEN);
+		return;
+	}
+	tape->modes.locked = false;
+	tape->door = PMTM_OPEN;
+	cmd = pmtm_prepare(tape, PMT_OP_MODE);
+	pmtm_issue(tape, &cmd, how);
 }
 
 /*
@@ -1109,11 +743,14 @@ int pmtm_finish(struct pmtm_tape *tape, enum pmtm_wait how)
 	if (tape->eof == PMTM_FM_PENDING)
 		tape->eof = PMTM_NONE;
 	pmtm_stop_ahead(tape);
+	if (how != PMTM_QUEUE && !ret)
+		ret = pmtm_switch_partition(tape);
 	if (tape->rewind) {
-		err = tape->ready == PMTM_READY ? pmtm_rewind(tape, how) :
-		      tape->ready == PMTM_NO_TAPE ? -ENOMEDIUM : -EIO;
+		err = pmtm_finish_rewinding(tape, how);
 		ret = ret ?: err;
 	}
+	if (tape->door == PMTM_LOCKED_AUTO)
+		pmtm_unlock(tape, how);
 	if (how == PMTM_QUEUE) {
 		tape->owed = true;
 		if (ret && wrote)

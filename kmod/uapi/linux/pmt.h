@@ -267,6 +267,8 @@ enum pmt_status {
 #define PMT_MEDIUM_PROTECTED	(1 << 1)
 #define PMT_MEDIUM_WORM		(1 << 2)
 #define PMT_MEDIUM_ALL		7
+#define PMT_MEDIUM_MORE_SHIFT	4	/* four bits: partitions besides the first */
+#define PMT_MEDIUM_VALID	(PMT_MEDIUM_ALL | 0xf << PMT_MEDIUM_MORE_SHIFT)
 
 /*
  * residue, as SSC's INFORMATION field:
