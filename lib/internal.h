@@ -60,9 +60,10 @@ static inline bool pmt_number_before(uint32_t a, uint32_t b)
 /*
  * Commands that only the library sends, by numbers above those of the kernel.
  * CUT: go to the place and make it the end of data (a mirror brings back a copy
- * that ran ahead).  SYNC makes all before it durable without a mark.
+ * that ran ahead).  SYNC makes all before it durable without a mark.  PARTITIONS:
+ * residue is their number.  MAY_FORMAT: FORMAT's own answer, but nothing is done.
  */
-enum { PMT_OP_CUT = 0x100, PMT_OP_SYNC };
+enum { PMT_OP_CUT = 0x100, PMT_OP_SYNC, PMT_OP_PARTITIONS, PMT_OP_MAY_FORMAT };
 
 /* What a front end hands to every drive of the tree before the first command. */
 struct pmt_session {
@@ -185,6 +186,9 @@ enum pmt_at {
 };
 
 struct pmt_leaf;
+struct pmt_leaf_partition {
+	uint64_t eod, used, capacity;	/* LBN, cost, cost */
+};
 
 struct pmt_leaf_ops {
 	/* One record here; what is behind is cut.  0, PMT_AT_EW, -errno. */
@@ -210,6 +214,16 @@ struct pmt_leaf_ops {
 	int (*to_eod)(struct pmt_leaf *);
 	/* Make this place the end of data. */
 	int (*cut)(struct pmt_leaf *);
+	/*
+	 * Divide the medium, which empties it, and stand at BOP of partition 0.
+	 * megabytes > 0: the size of each partition behind the first; < 0: that of
+	 * the first.  dry: only say whether it can be.  -ERANGE: not so, -ENOTSUP,
+	 * -EROFS.  Optional.
+	 */
+	int (*format)(struct pmt_leaf *, uint32_t count, int64_t megabytes, bool dry);
+	/* How many there are; and what status() shows of one.  Optional. */
+	uint32_t (*partitions)(struct pmt_leaf *);
+	void (*partition)(struct pmt_leaf *, uint32_t number, struct pmt_leaf_partition *);
 	/* Load the medium, or re-load it, and stand at BOP. -ENOMEDIUM: there is none. */
 	int (*load)(struct pmt_leaf *);
 	/* Durable, unload; a stacker has the next volume in the drive after it. */
@@ -224,6 +238,7 @@ struct pmt_leaf_ops {
 };
 
 #define PMT_LEAF_VOLUMES 64
+#define PMT_LEAF_PARTITIONS 4	/* that status() shows */
 
 struct pmt_leaf {
 	struct pmt_drive drive;
@@ -258,6 +273,8 @@ struct pmt_leaf {
 		bool present, early_warning;
 		uint64_t ew_lbn;	/* PMT_UNKNOWN: not met */
 		char error[160];
+		uint32_t n_partitions;
+		struct pmt_leaf_partition partitions[PMT_LEAF_PARTITIONS];
 		/* The generations that have ended here, a ring. */
 		struct pmt_leaf_volume {
 			uint64_t generation, records, bytes, marks, ew_lbn;

@@ -17,12 +17,13 @@
  * Floor.  Before the floor nothing is written, unless the command says
  * POSITIONED.  It is the session's place at attach, then the place of the last
  * command that wrote, so that this one alone may be repeated; a command that is
- * POSITIONED sets it, UNLOAD and LOAD set it to the beginning.
+ * POSITIONED sets it, UNLOAD, LOAD and FORMAT set it to the beginning.
  *
  * Place.  By LBN where the drive can; else by file and block; else by counting
  * records and marks from the beginning.  HERE needs a place known to the drive,
  * from a command executed since attach.  Commands that move nothing (TEST, MODE,
- * SYNC, a count of 0 marks) answer with the place that they were given.
+ * SYNC, a count of 0 marks), and those that are refused as illegal, answer with
+ * the place that they were given.
  *
  * Write-once media: a command before end of data is compared, never written.
  *
@@ -125,12 +126,37 @@ static int attach_generation(struct pmt_leaf *leaf, const struct pmt_session *se
 	return 0;
 }
 
+static uint32_t partitions(struct pmt_leaf *leaf)
+{
+	return leaf->present && leaf->ops->partitions ? leaf->ops->partitions(leaf) : 1;
+}
+
+/* Lock held.  One alone is not shown. */
+static void show_partitions(struct pmt_leaf *leaf)
+{
+	uint32_t n = partitions(leaf);
+
+	if (n > PMT_LEAF_PARTITIONS)
+		n = PMT_LEAF_PARTITIONS;
+	leaf->shown.n_partitions = n;
+	for (uint32_t i = 0; n > 1 && i < n; i++)
+		leaf->ops->partition(leaf, i, &leaf->shown.partitions[i]);
+}
+
 static void show(struct pmt_leaf *leaf)
 {
 	pthread_mutex_lock(&leaf->lock);
 	leaf->shown.place = leaf->place;
 	leaf->shown.present = leaf->present;
+	show_partitions(leaf);
 	pthread_mutex_unlock(&leaf->lock);
+}
+
+/* Where the unit is, so that TEST tells of its end of data. */
+static void enter_partition(struct pmt_leaf *leaf, uint32_t partition)
+{
+	if (leaf->present && !leaf->ahead && partition != leaf->place.partition)
+		leaf->ops->locate(leaf, partition, 0);
 }
 
 int pmt_leaf_attach(struct pmt_drive *drive, const struct pmt_session *session)
@@ -147,6 +173,7 @@ int pmt_leaf_attach(struct pmt_drive *drive, const struct pmt_session *session)
 	leaf->modes = session->modes;
 	if (leaf->ops->set_modes && leaf->present)
 		rc = leaf->ops->set_modes(leaf, &leaf->modes);
+	enter_partition(leaf, session->place.partition);
 	show(leaf);
 	return rc == -ENOTSUP ? 0 : rc;
 }
@@ -167,6 +194,7 @@ static void sense_of_error(struct pmt_request *req, int rc, bool reading)
 		{ ENOTSUP, PMT_KEY_ILLEGAL, 0x20, 0x00 },
 		{ EINVAL, PMT_KEY_ILLEGAL, 0x24, 0x00 },
 		{ EMSGSIZE, PMT_KEY_ILLEGAL, 0x24, 0x00 },
+		{ ERANGE, PMT_KEY_ILLEGAL, 0x26, 0x00 },
 		{ 0, PMT_KEY_HARDWARE, 0x44, 0x00 },
 	};
 	size_t i = 0;
@@ -185,7 +213,7 @@ static void fail(struct pmt_leaf *leaf, struct pmt_request *req, int rc)
 	char text[160];
 
 	sense_of_error(req, rc, req->cmd.op == PMT_OP_READ);
-	if (rc == -ENOSPC)
+	if (rc == -ENOSPC || req->result.key == PMT_KEY_ILLEGAL)
 		return;
 	snprintf(text, sizeof(text), "%s at block %" PRId64 ": %s",
 		 pmt_op_name(req->cmd.op), (int64_t)leaf->place.lbn, strerror(-rc));
@@ -637,7 +665,11 @@ static void do_space(struct pmt_leaf *leaf, struct pmt_request *req)
 	int rc;
 
 	if (cmd->argument == PMT_SPACE_EOD) {
-		rc = leaf->ops->to_eod(leaf);
+		rc = 0;
+		if (leaf->place.partition != cmd->place.partition)
+			rc = leaf->ops->locate(leaf, cmd->place.partition, 0);
+		if (rc >= 0)
+			rc = leaf->ops->to_eod(leaf);
 		if (rc == PMT_AT_EOD)
 			rc = 0;
 		leaf->fresh = leaf->fresh && rc;
@@ -691,7 +723,9 @@ static void describe(struct pmt_leaf *leaf, struct pmt_request *req)
 			       (leaf->protected ? PMT_MEDIUM_PROTECTED : 0) |
 			       (leaf->worm ? PMT_MEDIUM_WORM : 0);
 	result->density = leaf->density;
-	result->eod = leaf->eod;
+	if (req->cmd.op != PMT_OP_TEST ||
+	    leaf->place.partition == req->cmd.place.partition)
+		result->eod = leaf->eod;
 	result->medium[0] = leaf->medium;
 }
 
@@ -700,11 +734,19 @@ static void do_test(struct pmt_leaf *leaf, struct pmt_request *req)
 	describe(leaf, req);
 }
 
+/* 7f: as it is. */
+static bool has_density(const struct pmt_leaf *leaf, uint8_t density)
+{
+	return !leaf->density || !density || density == 0x7f || density == leaf->density;
+}
+
 static void do_mode(struct pmt_leaf *leaf, struct pmt_request *req)
 {
 	int rc = 0;
 
-	if (leaf->ops->set_modes && leaf->present)
+	if (!has_density(leaf, req->cmd.modes.density))
+		rc = -ERANGE;
+	else if (leaf->ops->set_modes && leaf->present)
 		rc = leaf->ops->set_modes(leaf, &req->cmd.modes);
 	if (rc)
 		fail(leaf, req, rc);
@@ -750,6 +792,23 @@ static bool ended_anyway(struct pmt_leaf *leaf)
 	       unit == leaf->next.unit_id && generation == leaf->next.generation;
 }
 
+static void announce_next(struct pmt_leaf *leaf)
+{
+	leaf->next.unit_id = unit_id(leaf);
+	leaf->next.generation = leaf->place.generation + 1;
+}
+
+/* Behind a primitive that ends the generation and returned rc. */
+static int ended(struct pmt_leaf *leaf, int rc)
+{
+	int remembered;
+
+	if (rc && rc != -ENOMEDIUM && !ended_anyway(leaf))
+		return rc;
+	remembered = end_generation(leaf);
+	return rc ? rc : remembered;
+}
+
 static void change_medium(struct pmt_leaf *leaf, struct pmt_request *req,
 			  int (*change)(struct pmt_leaf *))
 {
@@ -762,14 +821,8 @@ static void change_medium(struct pmt_leaf *leaf, struct pmt_request *req,
 		return;
 	}
 	leaf->unsynced = false;
-	leaf->next.unit_id = unit_id(leaf);
-	leaf->next.generation = leaf->place.generation + 1;
-	rc = change(leaf);
-	if (rc == 0 || rc == -ENOMEDIUM || ended_anyway(leaf)) {
-		int remembered = end_generation(leaf);
-
-		rc = rc ? rc : remembered;
-	}
+	announce_next(leaf);
+	rc = ended(leaf, change(leaf));
 	if (rc)
 		fail(leaf, req, rc);
 	else if (req->cmd.op == PMT_OP_LOAD)
@@ -789,6 +842,36 @@ static void do_unload(struct pmt_leaf *leaf, struct pmt_request *req)
 	}
 	leaf->next.generation = leaf->place.generation + 1;
 	end_generation(leaf);
+}
+
+/* Partitions */
+
+static void format(struct pmt_leaf *leaf, struct pmt_request *req, bool dry)
+{
+	int rc = leaf->protected ? -EROFS : !leaf->ops->format ? -ENOTSUP : 0;
+
+	announce_next(leaf);
+	if (rc == 0)
+		rc = leaf->ops->format(leaf, req->cmd.argument, req->cmd.count, dry);
+	if (!dry && (rc == 0 || ended_anyway(leaf)))
+		rc = ended(leaf, rc);
+	if (rc)
+		fail(leaf, req, rc);
+}
+
+static void do_format(struct pmt_leaf *leaf, struct pmt_request *req)
+{
+	format(leaf, req, false);
+}
+
+static void do_may_format(struct pmt_leaf *leaf, struct pmt_request *req)
+{
+	format(leaf, req, true);
+}
+
+static void do_partitions(struct pmt_leaf *leaf, struct pmt_request *req)
+{
+	req->result.residue = partitions(leaf);
 }
 
 /* Dispatch */
@@ -814,23 +897,30 @@ static const struct operation operations[] = {
 	[PMT_OP_LOAD] = { do_load, ENDS },
 	[PMT_OP_UNLOAD] = { do_unload, ENDS },
 	[PMT_OP_ERASE] = { do_cut, NEEDS_MEDIUM | REPEATABLE },
+	[PMT_OP_FORMAT] = { do_format, NEEDS_MEDIUM | ENDS },
 	[PMT_OP_MODE] = { do_mode, STAYS | REPEATABLE },
 };
 
+/* Those that only the library sends. */
+static const struct operation private_operations[] = {
+	[PMT_OP_CUT - PMT_OP_CUT] = { do_cut, NEEDS_MEDIUM },
+	[PMT_OP_SYNC - PMT_OP_CUT] = { do_sync, NEEDS_MEDIUM | STAYS | REPEATABLE },
+	[PMT_OP_PARTITIONS - PMT_OP_CUT] = { do_partitions, NEEDS_MEDIUM | STAYS },
+	[PMT_OP_MAY_FORMAT - PMT_OP_CUT] = { do_may_format, NEEDS_MEDIUM | ENDS | STAYS },
+};
+
+#define N_ELEMENTS(array) (sizeof(array) / sizeof((array)[0]))
+
 static const struct operation *operation(const struct pmt_command *cmd)
 {
-	static const struct operation cut = { do_cut, NEEDS_MEDIUM };
-	static const struct operation sync = { do_sync,
-					       NEEDS_MEDIUM | STAYS | REPEATABLE };
+	unsigned int op = cmd->op;
 
-	if (cmd->op == PMT_OP_CUT)
-		return &cut;
-	if (cmd->op == PMT_OP_SYNC ||
-	    (cmd->op == PMT_OP_WRITE_FILEMARKS && cmd->count == 0))
-		return &sync;
-	if (cmd->op < sizeof(operations) / sizeof(operations[0]) &&
-	    operations[cmd->op].execute)
-		return &operations[cmd->op];
+	if (op == PMT_OP_WRITE_FILEMARKS && cmd->count == 0)
+		op = PMT_OP_SYNC;
+	if (op < N_ELEMENTS(operations) && operations[op].execute)
+		return &operations[op];
+	if (op >= PMT_OP_CUT && op - PMT_OP_CUT < N_ELEMENTS(private_operations))
+		return &private_operations[op - PMT_OP_CUT];
 	return NULL;
 }
 
@@ -857,7 +947,8 @@ static bool was_done(const struct pmt_leaf *leaf, const struct pmt_command *cmd,
 static bool generation_fits(struct pmt_leaf *leaf, struct pmt_request *req,
 			    unsigned int flags)
 {
-	if (!unit_id(leaf) || req->cmd.op == PMT_OP_TEST)
+	if (!unit_id(leaf) || req->cmd.op == PMT_OP_TEST ||
+	    req->cmd.op == PMT_OP_PARTITIONS)
 		return true;
 	if (req->cmd.place.generation == leaf->place.generation) {
 		leaf->ahead = false;
@@ -883,13 +974,19 @@ static void no_medium(struct pmt_leaf *leaf, struct pmt_request *req)
 	req->result.place.block = PMT_UNKNOWN;
 }
 
+static bool is_refused(const struct pmt_request *req)
+{
+	return req->result.status == PMT_STATUS_CHECK &&
+	       req->result.key == PMT_KEY_ILLEGAL;
+}
+
 /* Where the unit stands after a command that moved nothing. */
 static bool keeps_place(const struct pmt_leaf *leaf, const struct pmt_request *req,
 			unsigned int flags)
 {
 	const struct pmt_place *place = &req->cmd.place;
 
-	return (flags & STAYS) && place_known(place) &&
+	return ((flags & STAYS) || is_refused(req)) && place_known(place) &&
 	       !(req->cmd.flags & PMT_CMD_HERE) &&
 	       place->generation == leaf->place.generation;
 }
@@ -942,6 +1039,25 @@ static void add_number(struct json_object *object, const char *key, uint64_t val
 				       NULL : json_object_new_int64((int64_t)value));
 }
 
+static void add_partitions(const struct pmt_leaf *leaf, struct json_object *object)
+{
+	struct json_object *array;
+
+	if (leaf->shown.n_partitions < 2)
+		return;
+	array = json_object_new_array();
+	for (uint32_t i = 0; i < leaf->shown.n_partitions; i++) {
+		const struct pmt_leaf_partition *partition = &leaf->shown.partitions[i];
+		struct json_object *entry = json_object_new_object();
+
+		add_number(entry, "eod", partition->eod);
+		add_number(entry, "used", partition->used);
+		add_number(entry, "capacity", partition->capacity);
+		json_object_array_add(array, entry);
+	}
+	json_object_object_add(object, "partitions", array);
+}
+
 static void add_volumes(const struct pmt_leaf *leaf, struct json_object *object)
 {
 	struct json_object *array = json_object_new_array();
@@ -985,6 +1101,7 @@ void pmt_leaf_status(struct pmt_drive *drive, struct json_object *object)
 	if (leaf->shown.error[0])
 		json_object_object_add(object, "error",
 				       json_object_new_string(leaf->shown.error));
+	add_partitions(leaf, object);
 	add_volumes(leaf, object);
 	pthread_mutex_unlock(&leaf->lock);
 }

@@ -33,6 +33,12 @@
  * Copies with different ends are read: the longest is the reader.  A copy that
  * ends before the session's place thus fails at the first write.
  *
+ * Partitions.  What is known of the copies' ends is of one partition; before a
+ * LOCATE into another one the keeper takes all copies there and asks again.
+ * FORMAT is done by none unless all say that they can.  Copies that have not the
+ * same number of partitions are refused at attach, but those that have done a
+ * FORMAT already that the unit is going to repeat.
+ *
  * Exceptions.  When a copy reports CHECK on a write, nothing more is begun, and
  * the keeper waits until all are quiet.  The copies behind catch up to the
  * exception.  A failed copy (MEDIUM, HARDWARE, NOT READY, ABORTED, PROTECT, UNIT
@@ -91,7 +97,7 @@ struct copy {
 	struct part own;		/* the keeper's */
 	enum { COPY_OK, COPY_LONGER, COPY_FAILED } state;
 	uint64_t word;			/* identity of its medium */
-	uint64_t eod;			/* as TEST and LOAD said */
+	uint64_t eod;			/* as TEST and LOAD said, in ends_in */
 	char reason[160];		/* why it is not ok */
 };
 
@@ -115,6 +121,8 @@ struct mirror {
 	bool publishing;		/* a thread is in advance() */
 	bool stopped;			/* nothing is begun: the keeper settles */
 	bool approach;			/* ... the place of the first in the queue */
+	bool approved;			/* all copies can do the FORMAT that is first */
+	uint32_t ends_in;		/* partition of the copies' eod */
 	bool frozen;			/* CHECK was published: until resume() */
 	bool cancelling;
 	uint32_t cancel;
@@ -371,6 +379,7 @@ static void note_stand(struct mirror *m, const struct pmt_command *cmd)
 static void send_slot(struct mirror *m, struct slot *slot)
 {
 	note_stand(m, &slot->cmd);
+	m->approved = false;
 	if (for_reader(&slot->cmd)) {
 		send_to(m, slot, m->reader);
 		return;
@@ -472,6 +481,16 @@ static bool stands_at(const struct mirror *m, const struct pmt_place *place)
 	       pmt_place_same(&m->stand, place);
 }
 
+/* Must the keeper see to the copies before it begins? */
+static bool needs_keeper(const struct mirror *m, const struct pmt_command *cmd)
+{
+	if (cmd->op == PMT_OP_FORMAT)
+		return !m->approved;
+	if (cmd->op == PMT_OP_LOCATE)
+		return cmd->argument != m->ends_in;
+	return changes(cmd) && !stands_at(m, &cmd->place);
+}
+
 /* May the first of the queue begin?  Else something will call pump() again. */
 static bool may_begin(struct mirror *m, const struct pmt_command *cmd)
 {
@@ -481,7 +500,7 @@ static bool may_begin(struct mirror *m, const struct pmt_command *cmd)
 		return false;
 	if (m->used && (cmd->flags & PMT_CMD_HERE))
 		return false;
-	if (!changes(cmd) || stands_at(m, &cmd->place))
+	if (!needs_keeper(m, cmd))
 		return true;
 	if (!m->used)
 		stop_for_approach(m);
@@ -509,6 +528,7 @@ static void pump(struct mirror *m)
 		struct pmt_command cmd = m->queue->cmd;
 
 		if (!is_wanted(m, m->queue)) {
+			m->approved = false;
 			answer_cancelled(take_slot(m, &cmd));
 			continue;
 		}
@@ -603,14 +623,21 @@ static uint64_t least_room(const struct mirror *m, const struct slot *slot)
 	return room;
 }
 
-static void forget_media(struct mirror *m)
+static void forget_data(struct mirror *m)
 {
+	m->ends_in = 0;
 	for (unsigned int i = 0; i < m->n; i++) {
-		m->copies[i].word = 0;
 		m->copies[i].eod = PMT_UNKNOWN;
 		if (m->copies[i].state == COPY_LONGER)
 			m->copies[i].state = COPY_OK;
 	}
+}
+
+static void forget_media(struct mirror *m)
+{
+	forget_data(m);
+	for (unsigned int i = 0; i < m->n; i++)
+		m->copies[i].word = 0;
 }
 
 static void note_medium(struct mirror *m, struct slot *slot, struct pmt_result *result)
@@ -619,14 +646,19 @@ static void note_medium(struct mirror *m, struct slot *slot, struct pmt_result *
 
 	if (op == PMT_OP_UNLOAD || op == PMT_OP_LOAD)
 		forget_media(m);
+	if (op == PMT_OP_FORMAT)
+		forget_data(m);
+	if (op == PMT_OP_TEST)
+		m->ends_in = slot->cmd.place.partition;
 	if (op == PMT_OP_TEST || op == PMT_OP_LOAD) {
 		combine_medium(m, slot, result);
 		warn_ends(m);
 	}
-	if (op == PMT_OP_TEST || op == PMT_OP_LOAD || op == PMT_OP_UNLOAD)
+	if (op == PMT_OP_TEST || op == PMT_OP_LOAD || op == PMT_OP_UNLOAD ||
+	    op == PMT_OP_FORMAT)
 		choose_reader(m);
 	if (op == PMT_OP_REWIND || op == PMT_OP_LOAD || op == PMT_OP_UNLOAD ||
-	    only_goes(&slot->cmd)) {
+	    op == PMT_OP_FORMAT || only_goes(&slot->cmd)) {
 		m->stand = result->place;
 		m->stands = is_known(&m->stand);
 	}
@@ -1042,6 +1074,7 @@ static bool ends_early(const struct mirror *m, const struct pmt_result *result)
 	for (unsigned int i = 0; result->key == PMT_KEY_BLANK && i < m->n; i++)
 		if (m->copies[i].state == COPY_OK && i != m->reader &&
 		    m->copies[i].eod != PMT_UNKNOWN &&
+		    result->place.partition == m->ends_in &&
 		    result->place.lbn < m->copies[i].eod)
 			return true;
 	return false;
@@ -1108,6 +1141,8 @@ static void settle_alone(struct mirror *m, struct slot *slot)
 	m->stands = false;
 	if (slot->cmd.op == PMT_OP_LOAD || slot->cmd.op == PMT_OP_UNLOAD)
 		forget_media(m);
+	if (slot->cmd.op == PMT_OP_FORMAT)
+		forget_data(m);
 	answer(m, slot, &part->req.result);
 	m->frozen = true;
 }
@@ -1134,8 +1169,9 @@ static bool are_twins(const struct mirror *m, const struct pmt_command *cmd)
 	return !ends || !goes_on;
 }
 
-static void note_ends(struct mirror *m)
+static void note_ends(struct mirror *m, uint32_t partition)
 {
+	m->ends_in = partition;
 	for (unsigned int i = 0; i < m->n; i++)
 		if (is_healthy(&m->copies[i]))
 			m->copies[i].eod = is_good(&m->copies[i].own) ?
@@ -1159,29 +1195,64 @@ static bool approach_failed(struct mirror *m, struct pmt_command *cmd)
 	return false;
 }
 
-static void settle_approach(struct mirror *m)
+static void approach_write(struct mirror *m, struct pmt_command *cmd)
 {
 	static const struct pmt_result no_twins = { .key = PMT_KEY_NOT_READY,
 						    .asc = 0x04, .ascq = 0x03 };
-	struct pmt_command cmd = m->queue->cmd;
 	struct pmt_command go = { .op = PMT_OP_SPACE }, test = { .op = PMT_OP_TEST };
+
+	resolve_place(m, cmd);
+	go.place = test.place = cmd->place;
+	ask_all(m, &go);
+	if (approach_failed(m, cmd))
+		return;
+	ask_all(m, &test);
+	if (are_twins(m, cmd)) {
+		m->stand = cmd->place;
+		m->stands = true;
+		return;
+	}
+	note_ends(m, cmd->place.partition);
+	warn_ends(m);
+	refuse_first(m, cmd, &no_twins);
+}
+
+/* A copy that does not get there is left to the LOCATE itself, or to writing. */
+static void approach_partition(struct mirror *m, const struct pmt_command *cmd)
+{
+	struct pmt_place begin = { .generation = cmd->place.generation,
+				   .partition = cmd->argument };
+	struct pmt_command go = { .op = PMT_OP_SPACE, .place = begin };
+	struct pmt_command test = { .op = PMT_OP_TEST, .place = begin };
+
+	ask_all(m, &go);
+	ask_all(m, &test);
+	note_ends(m, cmd->argument);
+	warn_ends(m);
+	choose_reader(m);
+}
+
+static void approach_format(struct mirror *m, struct pmt_command *cmd)
+{
+	struct pmt_command may = *cmd;
+
+	may.op = PMT_OP_MAY_FORMAT;
+	ask_all(m, &may);
+	m->approved = !approach_failed(m, cmd);
+}
+
+static void settle_approach(struct mirror *m)
+{
+	struct pmt_command cmd = m->queue->cmd;
 
 	m->approach = false;
 	m->stands = false;
-	resolve_place(m, &cmd);
-	go.place = test.place = cmd.place;
-	ask_all(m, &go);
-	if (!approach_failed(m, &cmd)) {
-		ask_all(m, &test);
-		if (are_twins(m, &cmd)) {
-			m->stand = cmd.place;
-			m->stands = true;
-		} else {
-			note_ends(m);
-			warn_ends(m);
-			refuse_first(m, &cmd, &no_twins);
-		}
-	}
+	if (cmd.op == PMT_OP_FORMAT)
+		approach_format(m, &cmd);
+	else if (cmd.op == PMT_OP_LOCATE)
+		approach_partition(m, &cmd);
+	else
+		approach_write(m, &cmd);
 	m->stopped = false;
 }
 
@@ -1278,7 +1349,8 @@ static void copy_warns(const struct pmt_session *own, const struct pmt_place *pl
 
 	pthread_mutex_lock(&m->lock);
 	if (m->first_ew.copy == m->n ||
-	    m->first_ew.place.generation != place->generation) {
+	    m->first_ew.place.generation != place->generation ||
+	    m->first_ew.place.partition != place->partition) {
 		m->first_ew.copy = (unsigned int)(copy - m->copies);
 		m->first_ew.place = *place;
 	}
@@ -1378,14 +1450,54 @@ static bool is_strange(const struct mirror *m, const struct copy *copy,
 
 	for (unsigned int i = 0; i < PMT_MEDIUM_WORDS; i++)
 		known = known || session->medium[i];
-	return own && known && word && !copy->word && session->place.lbn != 0;
+	return own && known && word && !copy->word &&
+	       (session->place.lbn || session->place.partition);
+}
+
+/*
+ * How many partitions the copy has; 0 if that is not known, or its medium is in a
+ * later generation, where FORMAT may have brought it.
+ */
+static uint32_t count_partitions(const struct copy *copy, const struct pmt_result *test)
+{
+	struct pmt_request ask = { .cmd = { .op = PMT_OP_PARTITIONS,
+					    .place = copy->session.place } };
+
+	if (!is_healthy(copy) || test->status != PMT_STATUS_GOOD)
+		return 0;
+	pmt_drive_execute(copy->drive, &ask);
+	if (ask.result.status != PMT_STATUS_GOOD ||
+	    ask.result.place.generation > copy->session.place.generation)
+		return 0;
+	return (uint32_t)ask.result.residue;
+}
+
+static bool same_partitions(const struct mirror *m, const uint32_t *count)
+{
+	unsigned int first = m->n;
+
+	for (unsigned int i = 0; i < m->n; i++) {
+		if (first == m->n && count[i])
+			first = i;
+		if (!count[i] || count[i] == count[first])
+			continue;
+		pmt_log(LOG_ERR, "%s: the copies are no twins: copy %u (%s) has %u "
+			"partition(s), copy %u (%s) has %u; format them alike, each alone",
+			m->drive.text, first + 1, m->copies[first].drive->text,
+			count[first], i + 1, m->copies[i].drive->text, count[i]);
+		return false;
+	}
+	return true;
 }
 
 /* What the copies hold; -ESTALE: not what the folded word says. */
 static int look(struct mirror *m, const struct pmt_session *session)
 {
 	uint64_t last = session->medium[PMT_MEDIUM_WORDS - 1], fold = 0;
+	uint32_t count[COPIES_MAX] = { 0 };
 	bool all = true;
+
+	m->ends_in = session->place.partition;
 
 	for (unsigned int i = 0; i < m->n; i++) {
 		struct pmt_request test = { .cmd = { .op = PMT_OP_TEST,
@@ -1403,12 +1515,15 @@ static int look(struct mirror *m, const struct pmt_session *session)
 			copy->state = COPY_FAILED;
 			report(m, copy, "failed");
 		}
+		count[i] = count_partitions(copy, &test.result);
 		all = all && test.result.medium[0];
 		if (i >= PMT_MEDIUM_WORDS - 1)
 			fold ^= test.result.medium[0] * (2 * i + 0x9e3779b97f4a7c15);
 	}
 	if (count_healthy(m) < (m->degrade ? m->min : m->n))
 		return -ESTALE;
+	if (!same_partitions(m, count))
+		return -EINVAL;
 	choose_reader(m);
 	warn_ends(m);
 	if (m->n <= PMT_MEDIUM_WORDS || !last || !all || last == fold)
@@ -1451,7 +1566,7 @@ static void reset(struct mirror *m, const struct pmt_session *session)
 	m->head = m->used = m->busy = 0;
 	m->queue = NULL;
 	m->queue_end = &m->queue;
-	m->leaving = m->publishing = m->stopped = m->approach = false;
+	m->leaving = m->publishing = m->stopped = m->approach = m->approved = false;
 	m->frozen = m->cancelling = m->stands = m->placed = false;
 	m->number = 1;
 	m->reader = 0;
@@ -1617,6 +1732,8 @@ static void show_first_ew(const struct mirror *m, struct json_object *object)
 	json_object_object_add(ew, "copy", json_object_new_int((int)m->first_ew.copy + 1));
 	json_object_object_add(ew, "generation",
 			       json_object_new_int64((int64_t)m->first_ew.place.generation));
+	json_object_object_add(ew, "partition",
+			       json_object_new_int64((int64_t)m->first_ew.place.partition));
 	json_object_object_add(ew, "lbn",
 			       json_object_new_int64((int64_t)m->first_ew.place.lbn));
 	json_object_object_add(object, "first_ew", ew);

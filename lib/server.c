@@ -98,15 +98,17 @@ static void server_wake(struct pmt_server *server)
 	(void)ret;	/* only ever full, and then it wakes already */
 }
 
-/* Announced, unless an earlier place of the same generation already is. */
+/* Announced, unless an earlier place of the same partition already is. */
 static void server_early_warning(const struct pmt_session *session,
 				 const struct pmt_place *place)
 {
 	struct pmt_server *server = session->context;
 
 	pthread_mutex_lock(&server->lock);
-	if (server->ew.generation != place->generation || place->lbn < server->ew.lbn) {
+	if (server->ew.generation != place->generation ||
+	    server->ew.partition != place->partition || place->lbn < server->ew.lbn) {
 		server->ew.generation = place->generation;
+		server->ew.partition = place->partition;
 		server->ew.lbn = place->lbn;
 		pmt_view_early_warning(&server->view, place);
 	}
@@ -125,6 +127,7 @@ static void server_withdraw(struct pmt_server *server, const struct pmt_command 
 		return;
 	pthread_mutex_lock(&server->lock);
 	if (cmd->place.generation == server->ew.generation &&
+	    cmd->place.partition == server->ew.partition &&
 	    cmd->place.lbn < server->ew.lbn) {
 		server->ew.generation = 0;
 		pmt_view_early_warning(&server->view, &none);
@@ -137,7 +140,8 @@ static void server_renew_limits(struct pmt_server *server, unsigned int op)
 {
 	struct pmt_limits limits;
 
-	if (op != PMT_OP_TEST && op != PMT_OP_LOAD && op != PMT_OP_UNLOAD)
+	if (op != PMT_OP_TEST && op != PMT_OP_LOAD && op != PMT_OP_UNLOAD &&
+	    op != PMT_OP_FORMAT)
 		return;
 	pmt_drive_limits(server->drive, &limits);
 	if (!memcmp(&limits, &server->limits, sizeof(limits)))

@@ -3,237 +3,50 @@
  * image: a tape in a file, or a set of such tapes; see pmt-image(5).
  *
  * One struct pmt_image is one drive.  While a volume is in it (leaf.present) it
- * owns the open file, a lock on it (flock: exclusive, or shared if protected)
- * and the format's state.  The format keeps the objects; here are the options,
- * the file, its limits, and all moving about, which is the same for all formats.
+ * has its partitions open, each a struct pmt_tape: a file, and a format that
+ * keeps the objects.  Here are the options, what the partitions have in common,
+ * and all moving about, which is the same for all formats.
  *
- * While writing, the disk is asked for blocks ahead of the data, so that a disk that gets full
- * shows as early warning, with ew bytes still to be had, before it shows as the
- * end of the tape.
+ * The first partition's file is the medium: it says how many there are, and of
+ * which formatting the files of the others must be.  Formatting is one step, its
+ * checkpoint; the others are emptied behind that, at once or by whoever opens it
+ * after a crash.  leaf->eod is always that of the partition where the drive is.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/random.h>
-#include <sys/statvfs.h>
 #include <syslog.h>
 #include <unistd.h>
 
 #include "../formats/format.h"
 
 #define MIB		(1ull << 20)
+#define MEGABYTE	1000000ull
 #define CAPACITY_MIN	(64ull << 10)
 #define EW_MIN		4096ull
 #define EW_UNLIMITED	(64 * MIB)
-#define AHEAD		(256 * MIB)	/* blocks beyond the data and ew; ... */
-#define AHEAD_LOW	(128 * MIB)	/* ... asked for again below this */
-#define AHEAD_LEAST	(64ull << 10)
-#define WRITEBACK	(8 * MIB)
 
-static bool disk_is_full(int r)
+struct pmt_image {
+	struct pmt_leaf leaf;
+	/* Options: */
+	struct pmt_set set;
+	const struct pmt_format *wanted;	/* NULL: as the file is */
+	uint64_t capacity_wanted, ew_wanted;	/* PMT_UNKNOWN: not given */
+	bool create, readonly, synchronous;
+	/* The volume in the drive: */
+	uint64_t capacity, ew;			/* of all partitions together */
+	uint32_t count;
+	struct pmt_tape tapes[PMT_IMAGE_PARTITIONS];
+	struct pmt_tape *tape;			/* where the drive is */
+};
+
+static struct pmt_image *image_of(struct pmt_leaf *leaf)
 {
-	return r == -ENOSPC || r == -EDQUOT || r == -EFBIG;
+	return (struct pmt_image *)leaf;
 }
 
-/* The file */
-
-int pmt_image_pread(struct pmt_image *image, void *buffer, size_t length,
-		    uint64_t offset)
-{
-	size_t done = 0;
-
-	while (done < length) {
-		ssize_t n = pread(image->fd, (char *)buffer + done, length - done,
-				  (off_t)(offset + done));
-
-		if (n > 0)
-			done += (size_t)n;
-		else if (!n)
-			return -EBADMSG;
-		else if (errno != EINTR)
-			return -EIO;
-	}
-	return 0;
-}
-
-static int write_all(struct pmt_image *image, struct iovec *iov, int count,
-		     uint64_t offset)
-{
-	while (count) {
-		ssize_t n = pwritev(image->fd, iov, count, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		offset += (uint64_t)n;
-		for (; count && (size_t)n >= iov->iov_len; iov++, count--)
-			n -= (ssize_t)iov->iov_len;
-		if (count) {
-			iov->iov_base = (char *)iov->iov_base + n;
-			iov->iov_len -= (size_t)n;
-		}
-	}
-	return 0;
-}
-
-int pmt_image_pwrite(struct pmt_image *image, const void *data, size_t length,
-		     uint64_t offset)
-{
-	struct iovec iov = { (void *)data, length };
-	int r = write_all(image, &iov, 1, offset);
-
-	image->dirty = true;
-	if (r)
-		pmt_log(LOG_ERR, "%s: %s", image->path, strerror(-r));
-	return disk_is_full(r) ? -ENOSPC : r ? -EIO : 0;
-}
-
-int pmt_image_truncate(struct pmt_image *image)
-{
-	if (ftruncate(image->fd, (off_t)image->end)) {
-		pmt_log(LOG_ERR, "%s: cannot cut the file: %m", image->path);
-		image->broken = true;
-		return -EIO;
-	}
-	image->size = image->allocated = image->end;
-	image->reserving = false;
-	if (image->flushed > image->end)
-		image->flushed = image->end;
-	image->dirty = true;
-	return 0;
-}
-
-int pmt_image_flush(struct pmt_image *image)
-{
-	if (image->broken)
-		return -EIO;
-	if (image->dirty && image->synchronous && fdatasync(image->fd)) {
-		/* What was lost is not known, and the kernel tells it once. */
-		pmt_log(LOG_ERR, "%s: what was written may be lost: %m", image->path);
-		image->broken = true;
-		return -EIO;
-	}
-	image->dirty = false;
-	image->flushed = image->end;
-	return 0;
-}
-
-/* A stop signal breaks it off, too; that is no full disk. */
-static int set_aside(struct pmt_image *image, uint64_t from, uint64_t length)
-{
-	int ret;
-
-	do
-		ret = fallocate(image->fd, FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)length);
-	while (ret && errno == EINTR);
-	return ret;
-}
-
-/* Blocks for upto, for ew, and for what comes; as far as the disk has them. */
-static void reserve(struct pmt_image *image, uint64_t upto)
-{
-	uint64_t want = upto + image->ew + AHEAD;
-
-	image->reserving = true;
-	if (!image->can_allocate || image->allocated >= upto + image->ew + AHEAD_LOW)
-		return;
-	if (image->capacity && want > image->capacity)
-		want = image->capacity;
-	while (want > image->allocated) {
-		uint64_t more = want - image->allocated;
-
-		if (!set_aside(image, image->allocated, more)) {
-			image->allocated = want;
-			return;
-		}
-		if (!disk_is_full(-errno)) {
-			image->can_allocate = false;
-			return;
-		}
-		if (more <= AHEAD_LEAST)
-			return;
-		want = image->allocated + more / 2;
-	}
-}
-
-/* Does the file system know how?  Being full does not matter here. */
-static bool can_reserve(struct pmt_image *image)
-{
-	if (!set_aside(image, image->size, AHEAD_LEAST))
-		image->allocated = image->size + AHEAD_LEAST;
-	else
-		image->can_allocate = disk_is_full(-errno);
-	return image->can_allocate;
-}
-
-/* Where the file could end: a promise while writing, else a good guess. */
-static uint64_t reach(struct pmt_image *image)
-{
-	struct statvfs fs;
-
-	if (image->reserving)
-		return image->allocated;
-	if (fstatvfs(image->fd, &fs))
-		return image->size;
-	return image->size + (uint64_t)fs.f_bavail * fs.f_frsize;
-}
-
-/* After a write that failed half way: as if it had not been. */
-static int append_failed(struct pmt_image *image, int r)
-{
-	struct stat st;
-
-	if (fstat(image->fd, &st) || (uint64_t)st.st_size != image->end) {
-		if (pmt_image_truncate(image))
-			return -EIO;
-		reserve(image, image->end);
-	}
-	if (disk_is_full(r)) {
-		pmt_log(LOG_WARNING, "%s: no room on the disk: %s", image->path,
-			strerror(-r));
-		return -ENOSPC;
-	}
-	pmt_log(LOG_ERR, "%s: cannot write: %s", image->path, strerror(-r));
-	return -EIO;
-}
-
-int pmt_image_append(struct pmt_image *image, struct iovec *iov, int count)
-{
-	uint64_t length = 0;
-	int r;
-
-	for (int i = 0; i < count; i++)
-		length += iov[i].iov_len;
-	if (image->size > image->end) {
-		r = pmt_image_truncate(image);
-		if (!r)
-			r = pmt_image_flush(image);
-		if (r)
-			return r;
-	}
-	reserve(image, image->end + length);
-	image->dirty = true;
-	r = write_all(image, iov, count, image->end);
-	if (r)
-		return append_failed(image, r);
-	image->end += length;
-	image->size = image->end;
-	if (image->allocated < image->end)
-		image->allocated = image->end;
-	if (image->synchronous && image->end - image->flushed >= WRITEBACK) {
-		/* So that the next filemark does not wait for all of it. */
-		sync_file_range(image->fd, (off_t)image->flushed,
-				(off_t)(image->end - image->flushed),
-				SYNC_FILE_RANGE_WRITE);
-		image->flushed = image->end;
-	}
-	return 0;
-}
-
-/* Volumes: opening, creating, closing */
+/* Volumes: opening, closing */
 
 static uint64_t default_ew(uint64_t capacity)
 {
@@ -269,229 +82,236 @@ static int set_capacity(struct pmt_image *image, uint64_t capacity, uint64_t ew)
 	return -EINVAL;
 }
 
+/* What the others leave of total; of no total, no bound. */
+static uint64_t rest(const struct pmt_table *table, uint64_t total)
+{
+	uint64_t taken = 0;
+
+	for (uint32_t i = 0; i < PMT_IMAGE_PARTITIONS; i++)
+		taken += table->size[i];
+	return !total ? 0 : taken < total ? total - taken : 1;
+}
+
+/* Divide capacity and early warning. */
+static int divide(struct pmt_image *image)
+{
+	const struct pmt_table *table = &image->tapes[0].table;
+
+	for (uint32_t i = 0; i < image->count; i++) {
+		struct pmt_tape *tape = &image->tapes[i];
+
+		tape->capacity = image->capacity;
+		tape->ew = image->ew;
+		if (image->count == 1)
+			continue;
+		tape->capacity = table->size[i] ? table->size[i] :
+						  rest(table, image->capacity);
+		if (tape->capacity && tape->capacity < CAPACITY_MIN) {
+			pmt_log(LOG_ERR, "%s: a capacity of %llu bytes leaves nothing for "
+				"partition %u", image->tapes[0].path,
+				(unsigned long long)image->capacity, i);
+			return -EINVAL;
+		}
+		if (tape->capacity && tape->ew > tape->capacity / 4)
+			tape->ew = tape->capacity / 4;
+	}
+	return 0;
+}
+
 static void close_volume(struct pmt_image *image)
 {
-	if (image->format)
-		image->format->close(image);
-	if (image->fd >= 0)
-		close(image->fd);
-	image->fd = -1;
-	image->format = NULL;
-	free(image->path);
-	image->path = NULL;
+	for (uint32_t i = 0; i < PMT_IMAGE_PARTITIONS; i++)
+		pmt_tape_close(&image->tapes[i]);
+	image->count = 0;
+	image->tape = &image->tapes[0];
 	image->leaf.present = false;
 	image->leaf.medium = 0;
 	image->leaf.eod = PMT_UNKNOWN;
 }
 
-/* Durable, and without blocks that are not used. */
+/* All partitions; the first error. */
+static int for_each(struct pmt_image *image, int (*what)(struct pmt_tape *))
+{
+	int first = 0;
+
+	for (uint32_t i = 0; i < image->count; i++) {
+		int r = what(&image->tapes[i]);
+
+		first = first ? first : r;
+	}
+	return first;
+}
+
 static int finish_volume(struct pmt_image *image)
 {
-	int r;
-
-	if (!image->leaf.present || image->leaf.protected || image->broken)
-		return 0;
-	r = image->format->sync(image);
-	if (!r)
-		r = pmt_image_flush(image);
-	if (!r && image->allocated > image->size &&
-	    ftruncate(image->fd, (off_t)image->size))
-		pmt_log(LOG_NOTICE, "%s: cannot give unused blocks back: %m",
-			image->path);
-	return r;
+	return image->leaf.present ? for_each(image, pmt_tape_finish) : 0;
 }
 
-static int lock_volume(struct pmt_image *image)
+static int open_first(struct pmt_image *image)
 {
-	if (!flock(image->fd, (image->leaf.protected ? LOCK_SH : LOCK_EX) | LOCK_NB))
-		return 0;
-	if (errno != EWOULDBLOCK) {
-		pmt_log(LOG_ERR, "%s: cannot lock: %m", image->path);
-		return -errno;
-	}
-	pmt_log(LOG_ERR, "%s: in use by another process", image->path);
-	return -EBUSY;
-}
-
-static int open_file(struct pmt_image *image)
-{
-	const int flags = O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-
-	image->leaf.protected = image->readonly;
-	if (!image->readonly) {
-		image->fd = open(image->path, O_RDWR | flags);
-		if (image->fd < 0 && (errno == EACCES || errno == EROFS ||
-				      errno == EPERM))
-			image->leaf.protected = true;
-	}
-	if (image->leaf.protected)
-		image->fd = open(image->path, O_RDONLY | flags);
-	if (image->fd < 0 || fstat(image->fd, &image->stat))
-		return -errno;
-	image->size = (uint64_t)image->stat.st_size;
-	if (!S_ISREG(image->stat.st_mode)) {
-		pmt_log(LOG_ERR, "%s: not a regular file", image->path);
-		return -EINVAL;
-	}
-	/* To root every file is open; the bits still say what is meant. */
-	if (!(image->stat.st_mode & 0222))
-		image->leaf.protected = true;
-	return 0;
-}
-
-/* A name that exists either not at all or with a whole, durable medium. */
-static int publish_file(struct pmt_image *image, const char *temporary)
-{
-	if (!renameat2(AT_FDCWD, temporary, AT_FDCWD, image->path, RENAME_NOREPLACE))
-		return pmt_sync_folder(image->path);
-	if (errno != EINVAL && errno != ENOSYS)
-		return -errno;
-	if (link(temporary, image->path))
-		return -errno;
-	if (unlink(temporary))
-		return -errno;
-	return pmt_sync_folder(image->path);
-}
-
-static int make_medium(struct pmt_image *image)
-{
+	struct pmt_tape *tape = &image->tapes[0];
 	int r = set_capacity(image, 0, 0);
 
-	image->format = image->wanted ? image->wanted : &pmt_format_native;
-	if (!r && image->format->make)
-		r = image->format->make(image);
-	if (!r && fsync(image->fd))
-		r = -errno;
-	if (!r && fstat(image->fd, &image->stat))
-		r = -errno;
-	image->size = (uint64_t)image->stat.st_size;
+	*tape = (struct pmt_tape){
+		.fd = -1,
+		.path = pmt_set_path(&image->set),
+		.readonly = image->readonly,
+		.create = image->create,
+		.synchronous = image->synchronous,
+		.asked_for = image->wanted,
+		.capacity = image->capacity,
+		.ew = image->ew,
+	};
+	if (!tape->path)
+		return -ENOMEM;
+	if (!r)
+		r = pmt_tape_open(tape);
+	if (r == -ENOENT)
+		pmt_log(LOG_NOTICE, "%s: %s", tape->path, strerror(ENOENT));
 	return r;
 }
 
-static int create_file(struct pmt_image *image)
+static int open_further(struct pmt_image *image, uint32_t number, bool create)
 {
-	_cleanup_free_ char *temporary = NULL;
-	uint64_t salt;
-	int r;
+	const struct pmt_tape *first = &image->tapes[0];
+	struct pmt_tape *tape = &image->tapes[number];
 
-	if (getrandom(&salt, sizeof(salt), 0) != sizeof(salt))
-		return -EIO;
-	if (asprintf(&temporary, "%s.%016llx.new", image->path,
-		     (unsigned long long)salt) < 0) {
-		temporary = NULL;
+	*tape = (struct pmt_tape){
+		.fd = -1,
+		.number = number,
+		.readonly = first->protected,
+		.create = create,
+		.synchronous = image->synchronous,
+		.asked_for = first->format,
+	};
+	memcpy(tape->uuid, first->uuid, sizeof(tape->uuid));
+	if (asprintf(&tape->path, "%s.p%u", first->path, number) < 0) {
+		tape->path = NULL;
 		return -ENOMEM;
 	}
-	image->fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
-	if (image->fd < 0)
-		r = -errno;
-	else
-		r = lock_volume(image);
-	if (!r)
-		r = make_medium(image);
-	if (!r)
-		r = publish_file(image, temporary);
-	if (r) {
-		if (image->fd >= 0)
-			unlink(temporary);
-		pmt_log(LOG_ERR, "%s: cannot create: %s", image->path, strerror(-r));
-	}
-	return r;
+	return pmt_tape_open(tape);
 }
 
-/* -EINVAL: the file is not what it should be. */
-static int recognise(struct pmt_image *image)
+/* An error, with what to do; not -ENOENT, as the tape is there. */
+static int open_partition(struct pmt_image *image, uint32_t number)
 {
-	char magic[8] = "";
-	bool native;
+	const struct pmt_tape *first = &image->tapes[0];
+	const struct pmt_tape *tape = &image->tapes[number];
+	int r = open_further(image, number, false);
 
-	if (image->size == 0) {
-		image->format = image->wanted ? image->wanted : &pmt_format_native;
-		return image->leaf.protected ? 0 : make_medium(image);
-	}
-	if (image->size >= sizeof(magic)) {
-		int r = pmt_image_pread(image, magic, sizeof(magic), 0);
-
-		if (r)
-			return r;
-	}
-	native = !memcmp(magic, "PMTIMAGE", sizeof(magic));
-	image->format = native ? &pmt_format_native : &pmt_format_simh;
-	if (!image->wanted || image->wanted == image->format)
+	if (r == -ENOENT)
+		pmt_log(LOG_ERR, "%s: partition %u of the tape %s is missing; bring it "
+			"back, or remove what is left to begin a new tape", tape->path,
+			number, first->path);
+	else if (r == -EINVAL)
+		pmt_log(LOG_ERR, "%s: is in the place of partition %u of the tape %s; "
+			"bring the right one back", tape->path, number, first->path);
+	if (r)
+		return r == -ENOENT ? -EINVAL : r;
+	if (tape->table.formatting == first->table.formatting ||
+	    (first->table.unfinished && !tape->protected))
 		return 0;
-	pmt_log(LOG_ERR, "%s: not a tape image of format %s", image->path,
-		image->wanted->name);
+	if (first->table.unfinished)
+		pmt_log(LOG_ERR, "%s: formatting was broken off; open it for writing, "
+			"which ends it", first->path);
+	else
+		pmt_log(LOG_ERR, "%s: partition %u is of another formatting than the "
+			"tape %s; bring back those that belong together", tape->path,
+			number, first->path);
 	return -EINVAL;
 }
 
-static int open_format(struct pmt_image *image)
+/* The first file has the table, unfinished; now the others, then it is done. */
+static int finish_formatting(struct pmt_image *image)
 {
-	struct pmt_leaf *leaf = &image->leaf;
-	int r;
+	struct pmt_table table = image->tapes[0].table;
+	struct pmt_table own = { .formatting = table.formatting };
+	int r = 0;
 
-	image->capacity = image->ew = 0;
-	image->allocated = image->flushed = image->size;
-	image->can_allocate = true;
-	image->reserving = false;
-	/* What a server that was killed wrote may be in the page cache only. */
-	image->dirty = !image->leaf.protected;
-	image->broken = false;
-	image->end = image->format->start;
-	image->files = image->blocks = leaf->eod = 0;
-	if (image->size || !image->format->make) {
-		r = image->format->open(image);
-		if (r)
-			return r;
-	}
-	r = set_capacity(image, image->capacity, image->ew);
-	if (r)
-		return r;
-	leaf->limits = image->format->limits;
-	if (!leaf->protected && !image->capacity && !can_reserve(image)) {
-		pmt_log(LOG_NOTICE, "%s: neither a capacity is given nor can this file "
-			"system set blocks aside: writing unbuffered", image->path);
-		leaf->limits.window = 0;
-	}
-	return 0;
+	for (uint32_t i = 1; !r && i < table.count; i++)
+		if (image->tapes[i].table.formatting != own.formatting)
+			r = image->tapes[i].format->format(&image->tapes[i], &own);
+	table.unfinished = false;
+	return r ? r : image->tapes[0].format->format(&image->tapes[0], &table);
 }
 
-static void to_bop(struct pmt_leaf *leaf)
+static int open_others(struct pmt_image *image)
 {
-	leaf->place.partition = 0;
-	leaf->place.lbn = leaf->place.file = leaf->place.block = 0;
+	struct pmt_tape *first = &image->tapes[0];
+	int r = 0;
+
+	image->count = first->table.count ? first->table.count : 1;
+	for (uint32_t i = 1; !r && i < image->count; i++)
+		r = open_partition(image, i);
+	if (!r && first->table.unfinished && !first->protected)
+		r = finish_formatting(image);
+	return r;
+}
+
+/* What the partitions are together. */
+static int join(struct pmt_image *image)
+{
+	struct pmt_leaf *leaf = &image->leaf;
+	bool unbuffered = false;
+	int r = divide(image);
+
+	leaf->protected = false;
+	for (uint32_t i = 0; i < image->count; i++)
+		leaf->protected |= image->tapes[i].protected;
+	for (uint32_t i = 0; i < image->count; i++) {
+		struct pmt_tape *tape = &image->tapes[i];
+
+		tape->protected = leaf->protected;
+		if (!leaf->protected && !tape->capacity && !pmt_tape_can_reserve(tape))
+			unbuffered = true;
+	}
+	leaf->worm = image->tapes[0].worm;
+	leaf->medium = image->tapes[0].medium;
+	leaf->limits = image->tapes[0].format->limits;
+	if (unbuffered) {
+		pmt_log(LOG_NOTICE, "%s: neither a capacity is given nor can this file "
+			"system set blocks aside: writing unbuffered",
+			image->tapes[0].path);
+		leaf->limits.window = 0;
+	}
+	return r;
+}
+
+static void stand(struct pmt_image *image, uint32_t partition, uint64_t lbn,
+		  uint64_t file, uint64_t block)
+{
+	struct pmt_leaf *leaf = &image->leaf;
+
+	image->tape = &image->tapes[partition];
+	leaf->eod = leaf->present ? image->tape->eod : PMT_UNKNOWN;
+	leaf->place.partition = partition;
+	leaf->place.lbn = lbn;
+	leaf->place.file = file;
+	leaf->place.block = block;
+}
+
+static void to_bop(struct pmt_image *image)
+{
+	stand(image, 0, 0, 0, 0);
 }
 
 /* -ENOENT: there is no such volume, and none is made. */
 static int open_volume(struct pmt_image *image)
 {
-	int r;
+	int r = open_first(image);
 
-	image->path = pmt_set_path(&image->set);
-	if (!image->path)
-		return -ENOMEM;
-	image->leaf.worm = false;
-	r = open_file(image);
-	if (!r) {
-		r = lock_volume(image);
-		/* It may have been made longer before we had the lock. */
-		if (!r && fstat(image->fd, &image->stat))
-			r = -errno;
-		image->size = (uint64_t)image->stat.st_size;
-		if (!r)
-			r = recognise(image);
-	} else if (r == -ENOENT && image->create && !image->readonly) {
-		r = create_file(image);
-	} else if (r != -EINVAL) {
-		pmt_log(r == -ENOENT ? LOG_NOTICE : LOG_ERR, "%s: %s", image->path,
-			strerror(-r));
-	}
 	if (!r)
-		r = open_format(image);
+		r = open_others(image);
+	if (!r)
+		r = set_capacity(image, image->tapes[0].capacity, image->tapes[0].ew);
+	if (!r)
+		r = join(image);
 	if (r) {
 		close_volume(image);
 		return r;
 	}
 	image->leaf.present = true;
-	to_bop(&image->leaf);
+	to_bop(image);
 	return 0;
 }
 
@@ -503,49 +323,52 @@ static int may_write(const struct pmt_image *image)
 		return -ENOMEDIUM;
 	if (image->leaf.protected)
 		return -EROFS;
-	return image->broken ? -EIO : 0;
+	return image->tape->broken ? -EIO : 0;
 }
 
-static bool at_ew(struct pmt_image *image)
+static bool at_ew(struct pmt_tape *tape)
 {
-	uint64_t used = image->end + image->format->owed(image, image->leaf.eod);
+	uint64_t used = tape->end + tape->format->owed(tape, tape->eod);
 
-	if (image->capacity && used + image->ew > image->capacity)
+	if (tape->capacity && used + tape->ew > tape->capacity)
 		return true;
-	return image->can_allocate && image->allocated < image->end + image->ew;
+	return tape->can_allocate && tape->allocated < tape->end + tape->ew;
 }
 
 static void stand_at_eod(struct pmt_image *image)
 {
-	struct pmt_place *place = &image->leaf.place;
+	const struct pmt_tape *tape = image->tape;
 
-	place->lbn = image->leaf.eod;
-	place->file = image->files;
-	place->block = image->blocks;
+	stand(image, tape->number, tape->eod, tape->files, tape->blocks);
 }
 
 /* -ENOSPC, and nothing is cut, if count objects do not fit from here. */
 static int fits(struct pmt_image *image, uint64_t count, size_t length)
 {
+	struct pmt_tape *tape = image->tape;
 	uint64_t lbn = image->leaf.place.lbn, offset;
-	int r = image->format->offset(image, lbn, &offset);
+	int r = tape->format->offset(tape, lbn, &offset);
 
-	if (r || !image->capacity)
+	if (r || !tape->capacity)
 		return r;
-	offset += image->format->growth(image, lbn, count, length);
-	return offset > image->capacity ? -ENOSPC : 0;
+	offset += tape->format->growth(tape, lbn, count, length);
+	return offset > tape->capacity ? -ENOSPC : 0;
 }
 
 static int cut_here(struct pmt_image *image)
 {
-	if (image->leaf.place.lbn == image->leaf.eod)
-		return 0;
-	return image->format->cut(image, image->leaf.place.lbn);
+	struct pmt_tape *tape = image->tape;
+	uint64_t lbn = image->leaf.place.lbn;
+	int r = lbn == tape->eod ? 0 : tape->format->cut(tape, lbn);
+
+	image->leaf.eod = tape->eod;
+	return r;
 }
 
 static int image_write(struct pmt_leaf *leaf, const void *data, size_t length)
 {
-	struct pmt_image *image = pmt_image_of(leaf);
+	struct pmt_image *image = image_of(leaf);
+	struct pmt_tape *tape = image->tape;
 	int r = may_write(image);
 
 	if (!r && (length < leaf->limits.record_min || length > leaf->limits.record_max))
@@ -555,16 +378,19 @@ static int image_write(struct pmt_leaf *leaf, const void *data, size_t length)
 	if (!r)
 		r = cut_here(image);
 	if (!r)
-		r = image->format->write(image, data, length);
-	if (r)
+		r = tape->format->write(tape, data, length);
+	if (r) {
+		leaf->eod = leaf->present ? tape->eod : PMT_UNKNOWN;
 		return r;
+	}
 	stand_at_eod(image);
-	return at_ew(image) ? PMT_AT_EW : 0;
+	return at_ew(tape) ? PMT_AT_EW : 0;
 }
 
 /* *done is right whatever is returned. */
 static int some_marks(struct pmt_image *image, uint32_t count, uint32_t *done)
 {
+	struct pmt_tape *tape = image->tape;
 	uint64_t before = image->leaf.place.lbn;
 	int r = fits(image, count, 0);
 
@@ -572,8 +398,8 @@ static int some_marks(struct pmt_image *image, uint32_t count, uint32_t *done)
 		r = cut_here(image);
 	if (r)
 		return r;
-	r = image->format->marks(image, count);
-	*done += (uint32_t)(image->leaf.eod - before);
+	r = tape->format->marks(tape, count);
+	*done += (uint32_t)(tape->eod - before);
 	stand_at_eod(image);
 	return r;
 }
@@ -581,7 +407,7 @@ static int some_marks(struct pmt_image *image, uint32_t count, uint32_t *done)
 /* At once; where there is not room for all, one by one as many as there is. */
 static int image_marks(struct pmt_leaf *leaf, uint32_t count, uint32_t *done)
 {
-	struct pmt_image *image = pmt_image_of(leaf);
+	struct pmt_image *image = image_of(leaf);
 	int r = may_write(image);
 
 	*done = 0;
@@ -590,21 +416,22 @@ static int image_marks(struct pmt_leaf *leaf, uint32_t count, uint32_t *done)
 	if (r == -ENOSPC)
 		for (r = 0; !r && *done < count;)
 			r = some_marks(image, 1, done);
-	return r ? r : count && at_ew(image) ? PMT_AT_EW : 0;
+	return r ? r : count && at_ew(image->tape) ? PMT_AT_EW : 0;
+}
+
+static int sync_tape(struct pmt_tape *tape)
+{
+	return tape->protected ? 0 : tape->format->sync(tape);
 }
 
 static int image_sync(struct pmt_leaf *leaf)
 {
-	struct pmt_image *image = pmt_image_of(leaf);
-
-	if (!leaf->present)
-		return -ENOMEDIUM;
-	return leaf->protected ? 0 : image->format->sync(image);
+	return leaf->present ? for_each(image_of(leaf), sync_tape) : -ENOMEDIUM;
 }
 
 static int image_cut(struct pmt_leaf *leaf)
 {
-	struct pmt_image *image = pmt_image_of(leaf);
+	struct pmt_image *image = image_of(leaf);
 	int r = may_write(image);
 
 	return r ? r : cut_here(image);
@@ -612,32 +439,34 @@ static int image_cut(struct pmt_leaf *leaf)
 
 /* Reading and moving */
 
+static int go_to(struct pmt_image *image, uint32_t partition, uint64_t lbn)
+{
+	struct pmt_tape *tape = &image->tapes[partition];
+	uint64_t file, block;
+	int r = tape->format->place(tape, lbn, &file, &block);
+
+	if (!r)
+		stand(image, partition, lbn, file, block);
+	return r;
+}
+
 static int go(struct pmt_image *image, uint64_t lbn)
 {
-	struct pmt_place *place = &image->leaf.place;
-	uint64_t file, block;
-	int r = image->format->place(image, lbn, &file, &block);
-
-	if (r)
-		return r;
-	place->lbn = lbn;
-	place->file = file;
-	place->block = block;
-	return 0;
+	return go_to(image, image->tape->number, lbn);
 }
 
 static int image_read(struct pmt_leaf *leaf, void *buffer, size_t size, size_t *length)
 {
-	struct pmt_image *image = pmt_image_of(leaf);
+	struct pmt_tape *tape = image_of(leaf)->tape;
 	bool mark = false;
 	int r;
 
 	*length = 0;
 	if (!leaf->present)
 		return -ENOMEDIUM;
-	if (leaf->place.lbn >= leaf->eod)
+	if (leaf->place.lbn >= tape->eod)
 		return PMT_AT_EOD;
-	r = image->format->read(image, leaf->place.lbn, buffer, size, length, &mark);
+	r = tape->format->read(tape, leaf->place.lbn, buffer, size, length, &mark);
 	leaf->place.lbn++;
 	if (mark) {
 		leaf->place.file++;
@@ -650,31 +479,33 @@ static int image_read(struct pmt_leaf *leaf, void *buffer, size_t size, size_t *
 
 static int image_locate(struct pmt_leaf *leaf, uint32_t partition, uint64_t lbn)
 {
-	struct pmt_image *image = pmt_image_of(leaf);
+	struct pmt_image *image = image_of(leaf);
+	uint64_t eod;
 	int r;
 
 	if (!leaf->present)
 		return -ENOMEDIUM;
-	if (partition)
-		return -ENOTSUP;
-	r = go(image, lbn < leaf->eod ? lbn : leaf->eod);
-	return r ? r : lbn > leaf->eod ? PMT_AT_EOD : 0;
+	if (partition >= image->count)
+		return -EINVAL;
+	eod = image->tapes[partition].eod;
+	r = go_to(image, partition, lbn < eod ? lbn : eod);
+	return r ? r : lbn > eod ? PMT_AT_EOD : 0;
 }
 
 static int image_to_eod(struct pmt_leaf *leaf)
 {
-	return image_locate(leaf, 0, leaf->eod);
+	return image_locate(leaf, leaf->place.partition, leaf->eod);
 }
 
 static int records_forward(struct pmt_image *image, uint64_t count, uint64_t *left)
 {
 	struct pmt_leaf *leaf = &image->leaf;
-	uint64_t lbn = leaf->place.lbn, stop = leaf->eod;
-	bool mark = leaf->place.file < image->files;
+	uint64_t lbn = leaf->place.lbn, stop = image->tape->eod;
+	bool mark = leaf->place.file < image->tape->files;
 	int r;
 
 	if (mark) {
-		r = image->format->find_mark(image, leaf->place.file, &stop);
+		r = image->tape->format->find_mark(image->tape, leaf->place.file, &stop);
 		if (r)
 			return r;
 	}
@@ -709,12 +540,12 @@ static int marks_forward(struct pmt_image *image, uint64_t count, uint64_t *left
 	*left = 0;
 	if (!count)
 		return 0;
-	if (count > image->files - file) {
-		*left = count - (image->files - file);
+	if (count > image->tape->files - file) {
+		*left = count - (image->tape->files - file);
 		r = go(image, image->leaf.eod);
 		return r ? r : PMT_AT_EOD;
 	}
-	r = image->format->find_mark(image, file + count - 1, &lbn);
+	r = image->tape->format->find_mark(image->tape, file + count - 1, &lbn);
 	return r ? r : go(image, lbn + 1);
 }
 
@@ -726,10 +557,10 @@ static int marks_back(struct pmt_image *image, uint64_t count, uint64_t *left)
 	*left = 0;
 	if (count > file) {
 		*left = count - file;
-		to_bop(&image->leaf);
-		return PMT_AT_BOP;
+		r = go(image, 0);
+		return r ? r : PMT_AT_BOP;
 	}
-	r = image->format->find_mark(image, file - count, &lbn);
+	r = image->tape->format->find_mark(image->tape, file - count, &lbn);
 	return r ? r : go(image, lbn);
 }
 
@@ -737,7 +568,7 @@ static int space(struct pmt_leaf *leaf, int64_t count, int64_t *left,
 		 int (*forward)(struct pmt_image *, uint64_t, uint64_t *),
 		 int (*back)(struct pmt_image *, uint64_t, uint64_t *))
 {
-	struct pmt_image *image = pmt_image_of(leaf);
+	struct pmt_image *image = image_of(leaf);
 	uint64_t distance = count < 0 ? -(uint64_t)count : (uint64_t)count;
 	uint64_t rest = distance;
 	int r;
@@ -762,27 +593,28 @@ static int image_space_marks(struct pmt_leaf *leaf, int64_t count, int64_t *left
 
 /* Cost.  What the objects here still owe is counted as used. */
 
-static uint64_t cost_here(struct pmt_image *image, uint64_t *offset)
+static uint64_t cost_at(struct pmt_tape *tape, uint64_t lbn)
 {
-	uint64_t lbn = image->leaf.place.lbn;
+	uint64_t offset;
 
-	if (!image->leaf.present || image->format->offset(image, lbn, offset))
+	if (tape->format->offset(tape, lbn, &offset))
 		return PMT_UNKNOWN;
-	return *offset + image->format->owed(image, lbn);
+	return offset + tape->format->owed(tape, lbn);
 }
 
 static uint64_t image_room(struct pmt_leaf *leaf)
 {
-	struct pmt_image *image = pmt_image_of(leaf);
-	uint64_t offset, here = cost_here(image, &offset), room = PMT_UNKNOWN;
+	struct pmt_tape *tape = image_of(leaf)->tape;
+	uint64_t here, room = PMT_UNKNOWN;
 
+	here = leaf->present ? cost_at(tape, leaf->place.lbn) : PMT_UNKNOWN;
 	if (here == PMT_UNKNOWN)
 		return PMT_UNKNOWN;
-	here += image->ew;
-	if (image->capacity)
-		room = here < image->capacity ? image->capacity - here : 0;
-	if (image->can_allocate && !leaf->protected) {
-		uint64_t limit = reach(image);
+	here += tape->ew;
+	if (tape->capacity)
+		room = here < tape->capacity ? tape->capacity - here : 0;
+	if (tape->can_allocate && !leaf->protected) {
+		uint64_t limit = pmt_tape_reach(tape);
 		uint64_t got = here < limit ? limit - here : 0;
 
 		room = got < room ? got : room;
@@ -792,10 +624,155 @@ static uint64_t image_room(struct pmt_leaf *leaf)
 
 static uint64_t image_used(struct pmt_leaf *leaf)
 {
-	struct pmt_image *image = pmt_image_of(leaf);
-	uint64_t offset, here = cost_here(image, &offset);
+	struct pmt_tape *tape = image_of(leaf)->tape;
+	uint64_t here = leaf->present ? cost_at(tape, leaf->place.lbn) : PMT_UNKNOWN;
 
-	return here == PMT_UNKNOWN ? here : here - image->format->start;
+	return here == PMT_UNKNOWN ? here : here - tape->format->start;
+}
+
+static uint32_t image_partitions(struct pmt_leaf *leaf)
+{
+	return image_of(leaf)->count;
+}
+
+static void image_partition(struct pmt_leaf *leaf, uint32_t number,
+			    struct pmt_leaf_partition *shown)
+{
+	struct pmt_tape *tape = &image_of(leaf)->tapes[number];
+
+	shown->eod = tape->eod;
+	shown->used = cost_at(tape, tape->eod) - tape->format->start;
+	shown->capacity = tape->capacity ? tape->capacity : PMT_UNKNOWN;
+}
+
+/* Formatting */
+
+/*
+ * megabytes > 0: the size of each partition behind the first; < 0: that of the
+ * first of two.  -ERANGE: it can not be.
+ */
+static int plan(const struct pmt_image *image, uint32_t count, int64_t megabytes,
+		struct pmt_table *table)
+{
+	const uint64_t most = INT64_MAX / 4 / MEGABYTE;
+	uint64_t size = (megabytes < 0 ? -(uint64_t)megabytes : (uint64_t)megabytes);
+	uint64_t taken = 0;
+
+	if (!count || count > PMT_IMAGE_PARTITIONS || size > most ||
+	    (count > 1) != (megabytes != 0) || (megabytes < 0 && count > 2))
+		return -ERANGE;
+	*table = (struct pmt_table){
+		.count = count,
+		.unit_id = image->leaf.next.unit_id,
+		.generation = image->leaf.next.generation,
+	};
+	for (uint32_t i = megabytes > 0; i < (megabytes < 0 ? 1 : count); i++) {
+		table->size[i] = size * MEGABYTE;
+		taken += table->size[i];
+	}
+	return image->capacity && taken + CAPACITY_MIN > image->capacity ? -ERANGE : 0;
+}
+
+static int can_format(const struct pmt_image *image, uint32_t count, int64_t megabytes,
+		      struct pmt_table *table)
+{
+	int r = may_write(image);
+
+	if (!r && !image->tapes[0].format->format)
+		r = -ENOTSUP;
+	if (!r && image->leaf.worm)
+		r = -EROFS;
+	return r ? r : plan(image, count, megabytes, table);
+}
+
+/* Close what prepare() opened; a file that it made has never been a partition. */
+static void undo(struct pmt_image *image)
+{
+	for (uint32_t i = image->count; i < PMT_IMAGE_PARTITIONS; i++) {
+		struct pmt_tape *tape = &image->tapes[i];
+
+		if (tape->state && !tape->table.formatting && !tape->eod)
+			unlink(tape->path);
+		pmt_tape_close(tape);
+	}
+}
+
+/* Files for all partitions, before anything is changed. */
+static int prepare(struct pmt_image *image, uint32_t count)
+{
+	int r = 0;
+
+	for (uint32_t i = image->count; !r && i < count; i++) {
+		r = open_further(image, i, true);
+		if (r == -EINVAL)
+			pmt_log(LOG_ERR, "%s: is in the way of partition %u; move it away",
+				image->tapes[i].path, i);
+		else if (!r && image->tapes[i].protected)
+			r = -EROFS;
+	}
+	if (r)
+		undo(image);
+	return r == -EINVAL ? -EEXIST : r;
+}
+
+static void remove_behind(struct pmt_image *image, uint32_t count)
+{
+	for (uint32_t i = count; i < image->count; i++) {
+		if (unlink(image->tapes[i].path))
+			pmt_log(LOG_NOTICE, "%s: not used any more, and cannot be removed: "
+				"%m", image->tapes[i].path);
+		pmt_tape_close(&image->tapes[i]);
+	}
+}
+
+static int format_all(struct pmt_image *image, struct pmt_table *table)
+{
+	struct pmt_tape *first = &image->tapes[0];
+	int r;
+
+	if (getrandom(&table->formatting, sizeof(table->formatting), 0) !=
+	    sizeof(table->formatting))
+		return -EIO;
+	table->formatting |= 1;
+	table->unfinished = table->count > 1;
+	r = first->format->format(first, table);
+	return r || !table->unfinished ? r : finish_formatting(image);
+}
+
+/* What the file says counts: the old tape, or the new one. */
+static void look_again(struct pmt_image *image)
+{
+	close_volume(image);
+	if (open_volume(image))
+		return;
+	for (uint32_t i = 0; i < image->count; i++)
+		image->tapes[i].broken = true;
+}
+
+static int image_format(struct pmt_leaf *leaf, uint32_t count, int64_t megabytes, bool dry)
+{
+	struct pmt_image *image = image_of(leaf);
+	struct pmt_table table;
+	int r = can_format(image, count, megabytes, &table);
+
+	if (!r)
+		r = prepare(image, count);
+	if (r)
+		return r;
+	if (dry) {
+		undo(image);
+		return 0;
+	}
+	r = format_all(image, &table);
+	if (r) {
+		look_again(image);
+		return r == -ENOSPC ? -EIO : r;
+	}
+	remove_behind(image, count);
+	image->count = count;
+	r = join(image);
+	to_bop(image);
+	return r;
 }
 
 /* Loading and unloading */
@@ -813,14 +790,22 @@ static int remember_next(struct pmt_image *image, uint32_t volume)
 	return pmt_set_store(set, volume, unit_id, generation);
 }
 
+static bool is_broken(const struct pmt_image *image)
+{
+	for (uint32_t i = 0; i < image->count; i++)
+		if (image->tapes[i].broken)
+			return true;
+	return false;
+}
+
 static int image_load(struct pmt_leaf *leaf)
 {
-	struct pmt_image *image = pmt_image_of(leaf);
+	struct pmt_image *image = image_of(leaf);
 	int r = 0;
 
-	if (leaf->present && !image->broken) {
+	if (leaf->present && !is_broken(image)) {
 		r = image_sync(leaf);
-		to_bop(leaf);
+		to_bop(image);
 	} else {
 		close_volume(image);
 		r = open_volume(image);
@@ -836,7 +821,7 @@ static int image_load(struct pmt_leaf *leaf)
  */
 static int image_unload(struct pmt_leaf *leaf)
 {
-	struct pmt_image *image = pmt_image_of(leaf);
+	struct pmt_image *image = image_of(leaf);
 	int r;
 
 	if (!leaf->present)
@@ -847,7 +832,7 @@ static int image_unload(struct pmt_leaf *leaf)
 	if (r)
 		return r;
 	close_volume(image);
-	to_bop(leaf);
+	to_bop(image);
 	if (image->set.is_set)
 		open_volume(image);	/* or the drive is empty, which is logged */
 	return 0;
@@ -855,20 +840,26 @@ static int image_unload(struct pmt_leaf *leaf)
 
 static int image_remember(struct pmt_leaf *leaf, uint64_t unit_id, uint64_t generation)
 {
-	struct pmt_set *set = &pmt_image_of(leaf)->set;
+	struct pmt_set *set = &image_of(leaf)->set;
 
 	return set->is_set ? pmt_set_store(set, set->volume, unit_id, generation) : 0;
 }
 
+/* The set knows, and the volume, if it was formatted behind what the set knows. */
 static int image_recall(struct pmt_leaf *leaf, uint64_t *unit_id, uint64_t *generation)
 {
-	const struct pmt_set *set = &pmt_image_of(leaf)->set;
+	const struct pmt_set *set = &image_of(leaf)->set;
+	const struct pmt_table *table = &image_of(leaf)->tapes[0].table;
 
-	if (!set->unit_id)
-		return -ENODATA;
 	*unit_id = set->unit_id;
 	*generation = set->generation;
-	return 0;
+	if (leaf->present && table->unit_id &&
+	    (!set->unit_id || (set->unit_id == table->unit_id &&
+			       set->generation < table->generation))) {
+		*unit_id = table->unit_id;
+		*generation = table->generation;
+	}
+	return *unit_id ? 0 : -ENODATA;
 }
 
 static const struct pmt_leaf_ops image_leaf_ops = {
@@ -881,6 +872,9 @@ static const struct pmt_leaf_ops image_leaf_ops = {
 	.locate = image_locate,
 	.to_eod = image_to_eod,
 	.cut = image_cut,
+	.format = image_format,
+	.partitions = image_partitions,
+	.partition = image_partition,
 	.load = image_load,
 	.unload = image_unload,
 	.remember = image_remember,
@@ -961,12 +955,14 @@ static void free_image(struct pmt_image *image)
 static int image_open(struct pmt_drive *drive, const struct pmt_spec *spec)
 {
 	struct pmt_leaf *leaf = (struct pmt_leaf *)drive;
-	struct pmt_image *image = pmt_image_of(leaf);
+	struct pmt_image *image = image_of(leaf);
 	int r = pmt_leaf_init(leaf, &image_leaf_ops);
 
 	if (r)
 		return r;
-	image->fd = -1;
+	for (uint32_t i = 0; i < PMT_IMAGE_PARTITIONS; i++)
+		image->tapes[i].fd = -1;
+	image->tape = &image->tapes[0];
 	leaf->eod = PMT_UNKNOWN;
 	r = take_options(image, spec);
 	if (!r && image->set.is_set && !image->readonly) {
@@ -986,7 +982,7 @@ static int image_open(struct pmt_drive *drive, const struct pmt_spec *spec)
 
 static void image_close(struct pmt_drive *drive)
 {
-	struct pmt_image *image = pmt_image_of((struct pmt_leaf *)drive);
+	struct pmt_image *image = image_of((struct pmt_leaf *)drive);
 
 	finish_volume(image);
 	free_image(image);

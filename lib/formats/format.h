@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A tape in a file: what drives/image.c shares with the formats (native.c,
- * simh.c) and with the volume set (set.c).
+ * simh.c), with the files (tape.c) and with the volume set (set.c).
  *
- * image.c owns the file: options, opening, locks, capacity, space on disk and
- * all positioning.  A format knows where in the file an object (a record or a
- * mark) is and what surrounds it.  Objects are numbered by LBN from 0 without a
- * hole, so a format need only answer: where is LBN n, what file and block is
- * that, which LBN has mark m.  The end of data is always the end of the file.
+ * A struct pmt_tape is one partition of the medium, which is one file: tape.c
+ * has its opening, lock and space on disk.  image.c has the options, the medium
+ * made of partitions, and all positioning.  A format knows where in the file an
+ * object (a record or a mark) is and what surrounds it.  Objects are numbered by
+ * LBN from 0 without a hole, so a format need only answer: where is LBN n, what
+ * file and block is that, which LBN has mark m.  The end of data is always the
+ * end of the file.
  */
 #ifndef PMT_FORMAT_H
 #define PMT_FORMAT_H
@@ -18,7 +20,22 @@
 
 #include "../internal.h"
 
-struct pmt_image;
+struct pmt_tape;
+
+#define PMT_IMAGE_PARTITIONS 4u
+
+/*
+ * How the medium is divided, as the first partition's file says; of the others,
+ * formatting alone.
+ */
+struct pmt_table {
+	uint32_t count;		/* of partitions; 0 is 1 */
+	bool unfinished;	/* the other files may be of an earlier formatting */
+	uint64_t formatting;	/* random; 0: never formatted */
+	uint64_t unit_id;	/* that formatted it, which began generation */
+	uint64_t generation;
+	uint64_t size[PMT_IMAGE_PARTITIONS];	/* bytes; 0: what the others leave */
+};
 
 /* All return 0 or -errno. */
 struct pmt_format {
@@ -26,33 +43,38 @@ struct pmt_format {
 	uint64_t start;		/* where the log begins */
 	struct pmt_limits limits;
 	/* Write what an empty medium begins with; the file is empty. */
-	int (*make)(struct pmt_image *);
+	int (*make)(struct pmt_tape *);
 	/* Find the end of data; -EINVAL and a message if it is not of this format.
 	 * A torn tail is cut, if the image is not protected. */
-	int (*open)(struct pmt_image *);
-	void (*close)(struct pmt_image *);
+	int (*open)(struct pmt_tape *);
+	void (*close)(struct pmt_tape *);
 	/* At the end of data.  -ENOSPC: nothing was written. */
-	int (*write)(struct pmt_image *, const void *data, size_t length);
-	int (*marks)(struct pmt_image *, uint32_t count);
+	int (*write)(struct pmt_tape *, const void *data, size_t length);
+	int (*marks)(struct pmt_tape *, uint32_t count);
 	/* By how much count objects of length bytes, written at lbn, would make
 	 * the file longer; length 0: marks. */
-	uint64_t (*growth)(struct pmt_image *, uint64_t lbn, uint64_t count,
+	uint64_t (*growth)(struct pmt_tape *, uint64_t lbn, uint64_t count,
 			   size_t length);
 	/* Make all durable. */
-	int (*sync)(struct pmt_image *);
+	int (*sync)(struct pmt_tape *);
 	/* Make lbn, which is before it, the end of data, durably. */
-	int (*cut)(struct pmt_image *, uint64_t lbn);
+	int (*cut)(struct pmt_tape *, uint64_t lbn);
 	/* The object at lbn, which is before the end of data. */
-	int (*read)(struct pmt_image *, uint64_t lbn, void *buffer, size_t size,
+	int (*read)(struct pmt_tape *, uint64_t lbn, void *buffer, size_t size,
 		    size_t *length, bool *mark);
 	/* Where the file would end if lbn were the end of data. */
-	int (*offset)(struct pmt_image *, uint64_t lbn, uint64_t *offset);
+	int (*offset)(struct pmt_tape *, uint64_t lbn, uint64_t *offset);
 	/* What the objects before lbn will still cost (an index paid ahead). */
-	uint64_t (*owed)(struct pmt_image *, uint64_t lbn);
-	int (*place)(struct pmt_image *, uint64_t lbn, uint64_t *file,
+	uint64_t (*owed)(struct pmt_tape *, uint64_t lbn);
+	int (*place)(struct pmt_tape *, uint64_t lbn, uint64_t *file,
 		     uint64_t *block);
 	/* LBN of mark number mark, counted from 0, which exists. */
-	int (*find_mark)(struct pmt_image *, uint64_t mark, uint64_t *lbn);
+	int (*find_mark)(struct pmt_tape *, uint64_t mark, uint64_t *lbn);
+	/*
+	 * Durably and in one step: all data is gone, and the table is this one.
+	 * Optional; without it there is one partition.
+	 */
+	int (*format)(struct pmt_tape *, const struct pmt_table *);
 };
 
 extern const struct pmt_format pmt_format_native, pmt_format_simh;
@@ -73,23 +95,25 @@ struct pmt_set {
 	uint64_t unit_id, generation;	/* 0: nothing remembered */
 };
 
-struct pmt_image {
-	struct pmt_leaf leaf;
-	/* Options: */
-	struct pmt_set set;
-	const struct pmt_format *wanted;	/* NULL: as the file is */
-	uint64_t capacity_wanted, ew_wanted;	/* PMT_UNKNOWN: not given */
-	bool create, readonly, synchronous;
-	/* The volume in the drive; fd is -1 if there is none: */
+struct pmt_tape {
+	/* Set before opening: */
+	uint32_t number;	/* of the partition */
+	char *path;		/* owned */
+	bool readonly, create, synchronous;
+	const struct pmt_format *asked_for;	/* NULL: as the file is */
+	uint8_t uuid[16];	/* of the medium; the first partition's file tells it */
+	uint64_t capacity;	/* bytes of the file; 0: what the disk gives */
+	uint64_t ew;		/* bytes kept for after early warning */
+	/* While it is open (fd is not -1): */
 	int fd;
-	char *path;
 	struct stat stat;	/* at load; the size is in size */
 	const struct pmt_format *format;
 	void *state;		/* the format's */
-	uint64_t capacity;	/* bytes of the file; 0: what the disk gives */
-	uint64_t ew;		/* bytes kept for after early warning */
+	struct pmt_table table;
+	bool protected, worm;
+	uint64_t medium;	/* identity */
 	uint64_t end;		/* of the log, where the end of data is */
-	uint64_t files, blocks;	/* place.file and .block at the end of data */
+	uint64_t eod, files, blocks;	/* LBN, file and block of the end of data */
 	uint64_t size;		/* of the file; more than end only where a
 				 * protected or SIMH image has something behind */
 	uint64_t allocated;	/* blocks of the file reach to here */
@@ -99,23 +123,26 @@ struct pmt_image {
 	bool broken;		/* the disk failed us: no writing until load */
 };
 
-static inline struct pmt_image *pmt_image_of(struct pmt_leaf *leaf)
-{
-	return (struct pmt_image *)leaf;
-}
+/* tape.c */
 
-/* image.c, for the formats */
-
+/* -ENOENT: it does not exist, and is not to be made.  Else a message is logged. */
+int pmt_tape_open(struct pmt_tape *);
+void pmt_tape_close(struct pmt_tape *);		/* frees path, too */
+/* Durable, and without blocks that are not used. */
+int pmt_tape_finish(struct pmt_tape *);
+/* Can the file system set blocks aside? */
+bool pmt_tape_can_reserve(struct pmt_tape *);
+/* Where the file could end: a promise while writing, else a good guess. */
+uint64_t pmt_tape_reach(struct pmt_tape *);
 /* All of length, or -errno; -EBADMSG if the file ends before. */
-int pmt_image_pread(struct pmt_image *, void *, size_t length, uint64_t offset);
-int pmt_image_pwrite(struct pmt_image *, const void *, size_t length,
-		     uint64_t offset);
-/* Append at image->end, all or nothing; -ENOSPC, -EIO. */
-int pmt_image_append(struct pmt_image *, struct iovec *, int count);
+int pmt_tape_pread(struct pmt_tape *, void *, size_t length, uint64_t offset);
+int pmt_tape_pwrite(struct pmt_tape *, const void *, size_t length, uint64_t offset);
+/* Append at tape->end, all or nothing; -ENOSPC, -EIO. */
+int pmt_tape_append(struct pmt_tape *, struct iovec *, int count);
 /* What was written so far is on the disk. */
-int pmt_image_flush(struct pmt_image *);
-/* Make the file end at image->end. */
-int pmt_image_truncate(struct pmt_image *);
+int pmt_tape_flush(struct pmt_tape *);
+/* Make the file end at tape->end. */
+int pmt_tape_truncate(struct pmt_tape *);
 
 /* set.c */
 int pmt_set_parse(struct pmt_set *, const char *target);

@@ -51,6 +51,10 @@
 
 #define FLAG_PROTECTED	1u
 #define FLAG_WORM	2u
+#define FLAG_DIVIDED	4u	/* partitions are in the checkpoint's table */
+#define FLAGS_ALL	7u
+
+#define TABLE_UNFINISHED 1u
 
 enum { TYPE_RECORD = 1, TYPE_MARK, TYPE_INDEX };
 
@@ -62,9 +66,10 @@ struct native_header {
 	uint64_t created;	/* seconds since 1970 */
 	uint64_t capacity;	/* 0: the disk's */
 	uint64_t ew;
-	uint32_t partitions;	/* 1 */
+	uint32_t partitions;	/* 1; 0 if divided */
 	uint32_t start;		/* of the log */
-	uint8_t reserved[60];
+	uint32_t partition;	/* that this file is */
+	uint8_t reserved[56];
 	uint32_t crc;		/* of the bytes before */
 };
 static_assert(sizeof(struct native_header) == 128, "layout");
@@ -73,7 +78,7 @@ struct native_object {
 	uint32_t magic;
 	uint8_t type;
 	uint8_t flags;		/* 0 */
-	uint16_t partition;	/* 0 */
+	uint16_t partition;
 	uint32_t length;	/* of the data behind it */
 	uint32_t data_crc;
 	uint64_t epoch;
@@ -101,6 +106,16 @@ static_assert(sizeof(struct native_index) == 2576, "layout");
 #define INDEX_SIZE (sizeof(struct native_object) + sizeof(struct native_index))
 #define OWED ((INDEX_SIZE + GROUP - 1) / GROUP)	/* an object's part of an index */
 
+struct native_table {
+	uint32_t count;		/* of partitions; 0 is 1 */
+	uint32_t flags;
+	uint64_t formatting;
+	uint64_t unit_id;
+	uint64_t generation;
+	uint64_t size[PMT_IMAGE_PARTITIONS];
+};
+static_assert(sizeof(struct native_table) == 64, "layout");
+
 struct native_slot {
 	char magic[8];
 	uint64_t sequence;
@@ -109,10 +124,11 @@ struct native_slot {
 	uint64_t lbn;		/* place of the end of data */
 	uint64_t file;
 	uint64_t block;
-	uint32_t partition;	/* 0 */
+	uint32_t partition;
 	uint32_t count;		/* objects in the group */
 	struct native_index group;
-	uint8_t reserved[SLOT_SIZE - 64 - sizeof(struct native_index) - 4];
+	struct native_table table;
+	uint8_t reserved[SLOT_SIZE - 128 - sizeof(struct native_index) - 4];
 	uint32_t crc;		/* of the UUID and the bytes before */
 };
 static_assert(sizeof(struct native_slot) == SLOT_SIZE, "layout");
@@ -131,6 +147,7 @@ struct cursor {
 };
 
 struct native {
+	struct native_header header;	/* as on the disk */
 	uint32_t seed;		/* CRC of the UUID */
 	uint64_t epoch;
 	uint64_t sequence;	/* of the newest checkpoint, in slot % 2 */
@@ -217,24 +234,28 @@ static void cursor_start(struct cursor *c)
 	c->group.index.base = LOG_START;
 }
 
-static void publish(struct pmt_image *image)
+static void publish(struct pmt_tape *tape)
 {
-	const struct native *n = image->state;
+	const struct native *n = tape->state;
 
-	image->end = n->eod.end;
-	image->files = n->eod.file;
-	image->blocks = n->eod.block;
-	image->leaf.eod = n->eod.lbn;
+	tape->end = n->eod.end;
+	tape->files = n->eod.file;
+	tape->blocks = n->eod.block;
+	tape->eod = n->eod.lbn;
 }
 
 /* Object headers */
 
-static void seal(const struct native *n, struct native_object *h, int type,
+static void seal(const struct pmt_tape *tape, struct native_object *h, int type,
 		 uint32_t length, uint32_t data_crc, const struct cursor *at)
 {
+	const struct native *n = tape->state;
+
+
 	*h = (struct native_object){
 		.magic = htole32(OBJECT_MAGIC),
 		.type = (uint8_t)type,
+		.partition = htole16((uint16_t)tape->number),
 		.length = htole32(length),
 		.data_crc = htole32(data_crc),
 		.epoch = htole64(n->epoch),
@@ -259,15 +280,15 @@ static bool length_fits(int type, uint32_t length)
 }
 
 /* -EBADMSG unless there is a sound header of lbn that fits before limit. */
-static int get_header(struct pmt_image *image, uint64_t offset, uint64_t limit,
+static int get_header(struct pmt_tape *tape, uint64_t offset, uint64_t limit,
 		      uint64_t lbn, struct native_object *h)
 {
-	const struct native *n = image->state;
+	const struct native *n = tape->state;
 	int r;
 
 	if (limit < sizeof(*h) || offset > limit - sizeof(*h))
 		return -EBADMSG;
-	r = pmt_image_pread(image, h, sizeof(*h), offset);
+	r = pmt_tape_pread(tape, h, sizeof(*h), offset);
 	if (r)
 		return r;
 	if (le32toh(h->magic) != OBJECT_MAGIC ||
@@ -279,7 +300,7 @@ static int get_header(struct pmt_image *image, uint64_t offset, uint64_t limit,
 	h->lbn = le64toh(h->lbn);
 	h->file = le64toh(h->file);
 	h->block = le64toh(h->block);
-	if (h->lbn != lbn || h->partition || h->flags ||
+	if (h->lbn != lbn || le16toh(h->partition) != tape->number || h->flags ||
 	    !length_fits(h->type, h->length) ||
 	    object_size(h->length) > limit - offset)
 		return -EBADMSG;
@@ -287,7 +308,7 @@ static int get_header(struct pmt_image *image, uint64_t offset, uint64_t limit,
 }
 
 /* CRC of length bytes from offset on, chained. */
-static int sum_file(struct pmt_image *image, uint64_t offset, size_t length,
+static int sum_file(struct pmt_tape *tape, uint64_t offset, size_t length,
 		    uint32_t *crc)
 {
 	const size_t chunk = 256 << 10;
@@ -297,7 +318,7 @@ static int sum_file(struct pmt_image *image, uint64_t offset, size_t length,
 		return -ENOMEM;
 	while (length) {
 		size_t part = length < chunk ? length : chunk;
-		int r = pmt_image_pread(image, buffer, part, offset);
+		int r = pmt_tape_pread(tape, buffer, part, offset);
 
 		if (r)
 			return r;
@@ -308,16 +329,16 @@ static int sum_file(struct pmt_image *image, uint64_t offset, size_t length,
 	return 0;
 }
 
-static int get_index(struct pmt_image *image, uint64_t offset, uint64_t number,
+static int get_index(struct pmt_tape *tape, uint64_t offset, uint64_t number,
 		     struct native_index *x)
 {
 	struct native_object h;
-	int r = get_header(image, offset, image->end, number * GROUP, &h);
+	int r = get_header(tape, offset, tape->end, number * GROUP, &h);
 
 	if (!r && h.type != TYPE_INDEX)
 		r = -EBADMSG;
 	if (!r)
-		r = pmt_image_pread(image, x, sizeof(*x), offset + sizeof(h));
+		r = pmt_tape_pread(tape, x, sizeof(*x), offset + sizeof(h));
 	if (!r && pmt_crc32c(0, x, sizeof(*x)) != h.data_crc)
 		r = -EBADMSG;
 	if (!r)
@@ -338,18 +359,18 @@ struct walk {
 };
 
 /* Over the index that follows a full group. */
-static int walk_index(struct pmt_image *image, struct walk *w)
+static int walk_index(struct pmt_tape *tape, struct walk *w)
 {
 	struct native_object h;
 	uint32_t crc = 0;
 	int r = 0;
 
 	if (w->strict) {
-		r = get_header(image, w->at.end, w->limit, w->at.lbn, &h);
+		r = get_header(tape, w->at.end, w->limit, w->at.lbn, &h);
 		if (!r && (h.type != TYPE_INDEX || h.epoch != w->epoch))
 			r = -EBADMSG;
 		if (!r)
-			r = sum_file(image, w->at.end + sizeof(h), h.length, &crc);
+			r = sum_file(tape, w->at.end + sizeof(h), h.length, &crc);
 		if (!r && crc != h.data_crc)
 			r = -EBADMSG;
 	}
@@ -359,7 +380,7 @@ static int walk_index(struct pmt_image *image, struct walk *w)
 }
 
 /* Over one object; -EBADMSG: there is no good one, and w is as it was. */
-static int walk_step(struct pmt_image *image, struct walk *w)
+static int walk_step(struct pmt_tape *tape, struct walk *w)
 {
 	struct native_object h;
 	uint32_t crc = 0;
@@ -368,14 +389,14 @@ static int walk_step(struct pmt_image *image, struct walk *w)
 	if (w->at.group.count == GROUP) {
 		struct walk ahead = *w;
 
-		r = walk_index(image, &ahead);
+		r = walk_index(tape, &ahead);
 		if (!r)
-			r = walk_step(image, &ahead);
+			r = walk_step(tape, &ahead);
 		if (!r)
 			*w = ahead;
 		return r;
 	}
-	r = get_header(image, w->at.end, w->limit, w->at.lbn, &h);
+	r = get_header(tape, w->at.end, w->limit, w->at.lbn, &h);
 	if (r)
 		return r;
 	if (h.type == TYPE_INDEX || h.file != w->at.file || h.block != w->at.block ||
@@ -383,7 +404,7 @@ static int walk_step(struct pmt_image *image, struct walk *w)
 	     epoch_count(h.epoch) < epoch_count(w->epoch)))
 		return -EBADMSG;
 	if (w->strict) {
-		r = sum_file(image, w->at.end + sizeof(h), h.length, &crc);
+		r = sum_file(tape, w->at.end + sizeof(h), h.length, &crc);
 		if (!r && crc != h.data_crc)
 			r = -EBADMSG;
 		if (r)
@@ -408,9 +429,9 @@ static bool not_before(const struct want *want, uint64_t number, uint64_t file)
 }
 
 /* By walking from the cached group or from the start, into the cache. */
-static int find_by_walk(struct pmt_image *image, const struct want *want)
+static int find_by_walk(struct pmt_tape *tape, const struct want *want)
 {
-	struct native *n = image->state;
+	struct native *n = tape->state;
 	_cleanup_free_ struct walk *w = calloc(1, sizeof(*w));
 	const struct group *from = &n->cache;
 	int r = 0;
@@ -426,7 +447,7 @@ static int find_by_walk(struct pmt_image *image, const struct want *want)
 		w->at.lbn = from->number * GROUP;
 		w->at.file = from->index.file;
 	}
-	w->limit = image->end;
+	w->limit = tape->end;
 	while (!r) {
 		struct native_object h;
 
@@ -435,7 +456,7 @@ static int find_by_walk(struct pmt_image *image, const struct want *want)
 				break;
 			next_group(&w->at);
 		}
-		r = get_header(image, w->at.end, w->limit, w->at.lbn, &h);
+		r = get_header(tape, w->at.end, w->limit, w->at.lbn, &h);
 		if (!r && h.type == TYPE_INDEX)
 			r = -EBADMSG;
 		if (!r)
@@ -447,9 +468,9 @@ static int find_by_walk(struct pmt_image *image, const struct want *want)
 }
 
 /* By the skips of the index blocks, from the last one down, into the cache. */
-static int find_by_index(struct pmt_image *image, const struct want *want)
+static int find_by_index(struct pmt_tape *tape, const struct want *want)
 {
-	struct native *n = image->state;
+	struct native *n = tape->state;
 	_cleanup_free_ struct group *g = malloc(sizeof(*g));
 	uint64_t at = n->eod.group.number + 1;
 
@@ -467,7 +488,7 @@ static int find_by_index(struct pmt_image *image, const struct want *want)
 		}
 		if (i < 0)
 			break;
-		r = get_index(image, g->index.skip[i].offset, next, &g->index);
+		r = get_index(tape, g->index.skip[i].offset, next, &g->index);
 		if (r)
 			return r;
 		at = next;
@@ -480,10 +501,10 @@ static int find_by_index(struct pmt_image *image, const struct want *want)
 	return 0;
 }
 
-static int find_group(struct pmt_image *image, const struct want *want,
+static int find_group(struct pmt_tape *tape, const struct want *want,
 		      const struct group **group)
 {
-	struct native *n = image->state;
+	struct native *n = tape->state;
 	const struct group *open = &n->eod.group;
 	int r;
 
@@ -494,30 +515,30 @@ static int find_group(struct pmt_image *image, const struct want *want,
 	*group = &n->cache;
 	if (!want->mark && n->cache.count == GROUP && n->cache.number == want->key)
 		return 0;
-	r = find_by_index(image, want);
+	r = find_by_index(tape, want);
 	if (r == -EBADMSG || r == -EIO) {
 		pmt_log(LOG_WARNING, "%s: an index block is damaged, "
-			"looking for %s %llu by the headers", image->path,
+			"looking for %s %llu by the headers", tape->path,
 			want->mark ? "mark" : "group",
 			(unsigned long long)want->key);
-		r = find_by_walk(image, want);
+		r = find_by_walk(tape, want);
 	}
 	return r;
 }
 
-static int group_of(struct pmt_image *image, uint64_t lbn, const struct group **g)
+static int group_of(struct pmt_tape *tape, uint64_t lbn, const struct group **g)
 {
 	struct want want = { .key = lbn / GROUP };
 
-	return find_group(image, &want, g);
+	return find_group(tape, &want, g);
 }
 
 /* Of an object that is there. */
-static int object_offset(struct pmt_image *image, uint64_t lbn, uint64_t *offset,
+static int object_offset(struct pmt_tape *tape, uint64_t lbn, uint64_t *offset,
 			 bool *mark)
 {
 	const struct group *g;
-	int r = group_of(image, lbn, &g);
+	int r = group_of(tape, lbn, &g);
 
 	if (r)
 		return r;
@@ -526,26 +547,26 @@ static int object_offset(struct pmt_image *image, uint64_t lbn, uint64_t *offset
 	return 0;
 }
 
-static int native_offset(struct pmt_image *image, uint64_t lbn, uint64_t *offset)
+static int native_offset(struct pmt_tape *tape, uint64_t lbn, uint64_t *offset)
 {
 	bool mark;
 	int r;
 
-	*offset = image->end;
-	if (lbn == image->leaf.eod)
+	*offset = tape->end;
+	if (lbn == tape->eod)
 		return 0;
-	r = object_offset(image, lbn, offset, &mark);
+	r = object_offset(tape, lbn, offset, &mark);
 	if (!r && lbn && lbn % GROUP == 0)
 		*offset -= INDEX_SIZE;
 	return r;
 }
 
-static int native_find_mark(struct pmt_image *image, uint64_t mark, uint64_t *lbn)
+static int native_find_mark(struct pmt_tape *tape, uint64_t mark, uint64_t *lbn)
 {
 	struct want want = { .mark = true, .key = mark };
 	const struct group *g;
 	uint64_t file;
-	int r = find_group(image, &want, &g);
+	int r = find_group(tape, &want, &g);
 
 	if (r)
 		return r;
@@ -560,12 +581,12 @@ static int native_find_mark(struct pmt_image *image, uint64_t mark, uint64_t *lb
 }
 
 /* Without the object's own header, which is damaged. */
-static int place_by_index(struct pmt_image *image, uint64_t lbn, uint64_t *file,
+static int place_by_index(struct pmt_tape *tape, uint64_t lbn, uint64_t *file,
 			  uint64_t *block)
 {
 	const struct group *g;
 	uint64_t mark;
-	int r = group_of(image, lbn, &g);
+	int r = group_of(tape, lbn, &g);
 
 	if (r)
 		return r;
@@ -575,13 +596,13 @@ static int place_by_index(struct pmt_image *image, uint64_t lbn, uint64_t *file,
 	*block = lbn;
 	if (!*file)
 		return 0;
-	r = native_find_mark(image, *file - 1, &mark);
+	r = native_find_mark(tape, *file - 1, &mark);
 	if (!r)
 		*block = lbn - mark - 1;
 	return r;
 }
 
-static int native_place(struct pmt_image *image, uint64_t lbn, uint64_t *file,
+static int native_place(struct pmt_tape *tape, uint64_t lbn, uint64_t *file,
 			uint64_t *block)
 {
 	struct native_object h;
@@ -589,33 +610,33 @@ static int native_place(struct pmt_image *image, uint64_t lbn, uint64_t *file,
 	bool mark;
 	int r;
 
-	*file = image->files;
-	*block = image->blocks;
-	if (lbn == image->leaf.eod)
+	*file = tape->files;
+	*block = tape->blocks;
+	if (lbn == tape->eod)
 		return 0;
-	r = object_offset(image, lbn, &offset, &mark);
+	r = object_offset(tape, lbn, &offset, &mark);
 	if (r)
 		return r;
-	if (get_header(image, offset, image->end, lbn, &h) ||
+	if (get_header(tape, offset, tape->end, lbn, &h) ||
 	    h.type == TYPE_INDEX)
-		return place_by_index(image, lbn, file, block);
+		return place_by_index(tape, lbn, file, block);
 	*file = h.file;
 	*block = h.block;
 	return 0;
 }
 
-static int native_read(struct pmt_image *image, uint64_t lbn, void *buffer,
+static int native_read(struct pmt_tape *tape, uint64_t lbn, void *buffer,
 		       size_t size, size_t *length, bool *mark)
 {
 	struct native_object h;
 	uint64_t offset;
 	uint32_t crc = 0;
 	size_t part;
-	int r = object_offset(image, lbn, &offset, mark);
+	int r = object_offset(tape, lbn, &offset, mark);
 
 	if (r)
 		return r;
-	r = get_header(image, offset, image->end, lbn, &h);
+	r = get_header(tape, offset, tape->end, lbn, &h);
 	if (!r && h.type != (*mark ? TYPE_MARK : TYPE_RECORD))
 		r = -EBADMSG;
 	if (r)
@@ -623,20 +644,50 @@ static int native_read(struct pmt_image *image, uint64_t lbn, void *buffer,
 	*length = h.length;
 	part = h.length < size ? h.length : size;
 	offset += sizeof(h);
-	r = pmt_image_pread(image, buffer, part, offset);
+	r = pmt_tape_pread(tape, buffer, part, offset);
 	if (r)
 		return r;
 	crc = pmt_crc32c(0, buffer, part);
 	if (part < h.length)
-		r = sum_file(image, offset + part, h.length - part, &crc);
+		r = sum_file(tape, offset + part, h.length - part, &crc);
 	return r ? r : crc == h.data_crc ? 0 : -EBADMSG;
 }
 
 /* Checkpoints */
 
-static int write_slot(struct pmt_image *image)
+static struct native_table put_table(const struct pmt_table *table)
 {
-	struct native *n = image->state;
+	struct native_table t = {
+		.count = htole32(table->count),
+		.flags = htole32(table->unfinished ? TABLE_UNFINISHED : 0),
+		.formatting = htole64(table->formatting),
+		.unit_id = htole64(table->unit_id),
+		.generation = htole64(table->generation),
+	};
+
+	for (uint32_t i = 0; i < PMT_IMAGE_PARTITIONS; i++)
+		t.size[i] = htole64(table->size[i]);
+	return t;
+}
+
+static struct pmt_table get_table(const struct native_table *t)
+{
+	struct pmt_table table = {
+		.count = le32toh(t->count),
+		.unfinished = le32toh(t->flags) & TABLE_UNFINISHED,
+		.formatting = le64toh(t->formatting),
+		.unit_id = le64toh(t->unit_id),
+		.generation = le64toh(t->generation),
+	};
+
+	for (uint32_t i = 0; i < PMT_IMAGE_PARTITIONS; i++)
+		table.size[i] = le64toh(t->size[i]);
+	return table;
+}
+
+static int write_slot(struct pmt_tape *tape)
+{
+	struct native *n = tape->state;
 	const struct cursor *c = &n->eod;
 	_cleanup_free_ struct native_slot *slot = calloc(1, sizeof(*slot));
 	int r;
@@ -651,18 +702,20 @@ static int write_slot(struct pmt_image *image)
 		.lbn = htole64(c->lbn),
 		.file = htole64(c->file),
 		.block = htole64(c->block),
+		.partition = htole32(tape->number),
 		.count = htole32(c->group.count),
 		.group = c->group.index,
+		.table = put_table(&tape->table),
 	};
 	swap_index(&slot->group);
 	slot->crc = htole32(pmt_crc32c(n->seed, slot, offsetof(struct native_slot, crc)));
-	r = pmt_image_pwrite(image, slot, sizeof(*slot),
+	r = pmt_tape_pwrite(tape, slot, sizeof(*slot),
 			     SLOT_SIZE * (1 + (n->sequence + 1) % 2));
 	if (r)
 		return r;
 	n->sequence++;
 	n->checkpointed = c->end;
-	image->dirty = true;
+	tape->dirty = true;
 	return 0;
 }
 
@@ -671,125 +724,123 @@ static int write_slot(struct pmt_image *image)
  * behind the last that is; so it may also fail on a full disk (one that copies
  * on write).
  */
-static int native_sync(struct pmt_image *image)
+static int native_sync(struct pmt_tape *tape)
 {
-	const struct native *n = image->state;
-	int r = pmt_image_flush(image);
+	const struct native *n = tape->state;
+	int r = pmt_tape_flush(tape);
 
-	if (r || image->end == n->checkpointed)
+	if (r || tape->end == n->checkpointed)
 		return r;
-	r = write_slot(image);
+	r = write_slot(tape);
 	return r == -ENOSPC ? 0 : r;
 }
 
 /* Once all before it is on the disk: end the log here, in a new epoch. */
-static int end_here(struct pmt_image *image)
+static int end_here(struct pmt_tape *tape)
 {
-	struct native *n = image->state;
+	struct native *n = tape->state;
 	int r;
 
-	publish(image);
+	publish(tape);
 	r = new_epoch(n);
 	if (!r)
-		r = write_slot(image);
+		r = write_slot(tape);
 	if (!r)
-		r = pmt_image_flush(image);
+		r = pmt_tape_flush(tape);
 	if (!r)		/* the other slot still ends behind the cut */
-		r = write_slot(image);
+		r = write_slot(tape);
 	if (!r)
-		r = pmt_image_truncate(image);
+		r = pmt_tape_truncate(tape);
 	if (r)
-		image->broken = true;
+		tape->broken = true;
 	return r;
 }
 
-static int native_cut(struct pmt_image *image, uint64_t lbn)
+static int native_cut(struct pmt_tape *tape, uint64_t lbn)
 {
-	struct native *n = image->state;
+	struct native *n = tape->state;
 	_cleanup_free_ struct cursor *c = malloc(sizeof(*c));
 	const struct group *g;
 	int r;
 
 	if (!c)
 		return -ENOMEM;
-	if (image->leaf.worm)
+	if (tape->worm)
 		return -EROFS;
 	cursor_start(c);
 	if (lbn) {
-		r = group_of(image, lbn - 1, &g);
+		r = group_of(tape, lbn - 1, &g);
 		if (r)
 			return r;
 		c->group = *g;
 		c->group.count = (uint32_t)(lbn - g->number * GROUP);
 		c->lbn = lbn;
-		r = native_place(image, lbn, &c->file, &c->block);
+		r = native_place(tape, lbn, &c->file, &c->block);
 		if (!r)
-			r = native_offset(image, lbn, &c->end);
+			r = native_offset(tape, lbn, &c->end);
 		if (r)
 			return r;
 	}
-	r = pmt_image_flush(image);
+	r = pmt_tape_flush(tape);
 	if (r)
 		return r;
 	n->eod = *c;
 	n->cache.count = 0;
-	return end_here(image);
+	return end_here(tape);
 }
 
 /* Writing */
 
 /* The index of a full group goes out together with the object behind it. */
-static int begin_group(struct pmt_image *image, struct cursor *c,
+static int begin_group(struct pmt_tape *tape, struct cursor *c,
 		       struct native_object *h, struct native_index *x,
 		       struct iovec *iov)
 {
-	const struct native *n = image->state;
-
 	if (c->group.count < GROUP)
 		return 0;
 	*x = c->group.index;
 	swap_index(x);
-	seal(n, h, TYPE_INDEX, sizeof(*x), pmt_crc32c(0, x, sizeof(*x)), c);
+	seal(tape, h, TYPE_INDEX, sizeof(*x), pmt_crc32c(0, x, sizeof(*x)), c);
 	iov[0] = (struct iovec){ h, sizeof(*h) };
 	iov[1] = (struct iovec){ x, sizeof(*x) };
 	next_group(c);
 	return 2;
 }
 
-static int appended(struct pmt_image *image, const struct cursor *c)
+static int appended(struct pmt_tape *tape, const struct cursor *c)
 {
-	struct native *n = image->state;
+	struct native *n = tape->state;
 
 	n->eod = *c;
-	publish(image);
-	if (image->end - n->checkpointed < CHECKPOINT_STEP)
+	publish(tape);
+	if (tape->end - n->checkpointed < CHECKPOINT_STEP)
 		return 0;
-	return native_sync(image);
+	return native_sync(tape);
 }
 
-static int native_write(struct pmt_image *image, const void *data, size_t length)
+static int native_write(struct pmt_tape *tape, const void *data, size_t length)
 {
 	static const char zeros[8];
-	const struct native *n = image->state;
+	const struct native *n = tape->state;
 	struct native_object h, index_header;
 	struct native_index index;
 	struct iovec iov[5];
 	struct cursor c = n->eod;
-	int k = begin_group(image, &c, &index_header, &index, iov), r;
+	int k = begin_group(tape, &c, &index_header, &index, iov), r;
 
-	seal(n, &h, TYPE_RECORD, (uint32_t)length, pmt_crc32c(0, data, length), &c);
+	seal(tape, &h, TYPE_RECORD, (uint32_t)length, pmt_crc32c(0, data, length), &c);
 	iov[k++] = (struct iovec){ &h, sizeof(h) };
 	iov[k++] = (struct iovec){ (void *)data, length };
 	if (length % 8)
 		iov[k++] = (struct iovec){ (void *)zeros, 8 - length % 8 };
 	add_object(&c, false, (uint32_t)length);
-	r = pmt_image_append(image, iov, k);
-	return r ? r : appended(image, &c);
+	r = pmt_tape_append(tape, iov, k);
+	return r ? r : appended(tape, &c);
 }
 
-static int native_marks(struct pmt_image *image, uint32_t count)
+static int native_marks(struct pmt_tape *tape, uint32_t count)
 {
-	const struct native *n = image->state;
+	const struct native *n = tape->state;
 	_cleanup_free_ struct native_object *h = NULL;
 	_cleanup_free_ struct cursor *c = malloc(sizeof(*c));
 
@@ -804,16 +855,16 @@ static int native_marks(struct pmt_image *image, uint32_t count)
 		int k, r;
 
 		*c = n->eod;
-		k = begin_group(image, c, &index_header, &index, iov);
+		k = begin_group(tape, c, &index_header, &index, iov);
 		for (some = 0; some < count && some < MARKS_AT_ONCE &&
 		     c->group.count < GROUP; some++) {
-			seal(n, &h[some], TYPE_MARK, 0, 0, c);
+			seal(tape, &h[some], TYPE_MARK, 0, 0, c);
 			add_object(c, true, 0);
 		}
 		iov[k++] = (struct iovec){ h, some * sizeof(*h) };
-		r = pmt_image_append(image, iov, k);
+		r = pmt_tape_append(tape, iov, k);
 		if (!r)
-			r = appended(image, c);
+			r = appended(tape, c);
 		if (r)
 			return r;
 		count -= some;
@@ -821,114 +872,199 @@ static int native_marks(struct pmt_image *image, uint32_t count)
 	return 0;
 }
 
-static uint64_t native_growth(struct pmt_image *image, uint64_t lbn, uint64_t count,
+static uint64_t native_growth(struct pmt_tape *tape, uint64_t lbn, uint64_t count,
 			      size_t length)
 {
 	uint64_t first = lbn ? lbn : 1;
 	uint64_t indexes = (lbn + count - 1) / GROUP - (first - 1) / GROUP;
 
-	(void)image;
+	(void)tape;
 	return count * object_size((uint32_t)length) + indexes * INDEX_SIZE;
 }
 
 /* Index blocks are paid by the objects that they describe, before they are due. */
-static uint64_t native_owed(struct pmt_image *image, uint64_t lbn)
+static uint64_t native_owed(struct pmt_tape *tape, uint64_t lbn)
 {
 	uint64_t count = lbn ? (lbn - 1) % GROUP + 1 : 0;
 
-	(void)image;
+	(void)tape;
 	return (count * INDEX_SIZE + GROUP - 1) / GROUP;
 }
 
 /* Making and opening */
 
-static int native_make(struct pmt_image *image)
+static void make_version_4(uint8_t uuid[16])
 {
-	struct native_header h = {
-		.magic = FILE_MAGIC,
-		.version = htole32(VERSION),
-		.created = htole64((uint64_t)time(NULL)),
-		.capacity = htole64(image->capacity),
-		.ew = htole64(image->ew),
-		.partitions = htole32(1),
-		.start = htole32(LOG_START),
-	};
+	uuid[6] = (uuid[6] & 0x0f) | 0x40;	/* RFC 9562, version 4 */
+	uuid[8] = (uuid[8] & 0x3f) | 0x80;
+}
+
+static void seal_header(struct native_header *h, uint32_t flags)
+{
+	h->flags = htole32(flags);
+	h->partitions = htole32(flags & FLAG_DIVIDED ? 0 : 1);
+	h->crc = htole32(pmt_crc32c(0, h, offsetof(struct native_header, crc)));
+}
+
+/* A further partition has the UUID of the first. */
+static int native_make(struct pmt_tape *tape)
+{
 	_cleanup_free_ struct native *n = calloc(1, sizeof(*n));
+	struct native_header *h;
 	int r;
 
 	if (!n)
 		return -ENOMEM;
-	if (getrandom(h.uuid, sizeof(h.uuid), 0) != sizeof(h.uuid))
+	h = &n->header;
+	*h = (struct native_header){
+		.magic = FILE_MAGIC,
+		.version = htole32(VERSION),
+		.created = htole64((uint64_t)time(NULL)),
+		.capacity = htole64(tape->capacity),
+		.ew = htole64(tape->ew),
+		.start = htole32(LOG_START),
+		.partition = htole32(tape->number),
+	};
+	if (tape->number)
+		memcpy(h->uuid, tape->uuid, sizeof(h->uuid));
+	else if (getrandom(h->uuid, sizeof(h->uuid), 0) != sizeof(h->uuid))
 		return -EIO;
-	h.uuid[6] = (h.uuid[6] & 0x0f) | 0x40;	/* RFC 9562, version 4 */
-	h.uuid[8] = (h.uuid[8] & 0x3f) | 0x80;
-	h.crc = htole32(pmt_crc32c(0, &h, offsetof(struct native_header, crc)));
-	n->seed = pmt_crc32c(0, h.uuid, sizeof(h.uuid));
+	else
+		make_version_4(h->uuid);
+	seal_header(h, tape->number ? FLAG_DIVIDED : 0);
+	n->seed = pmt_crc32c(0, h->uuid, sizeof(h->uuid));
 	cursor_start(&n->eod);
-	image->state = n;
+	tape->table = (struct pmt_table){ 0 };
+	tape->state = n;
 	r = new_epoch(n);
 	if (!r)
-		r = write_slot(image);
+		r = write_slot(tape);
 	if (!r)
-		r = write_slot(image);
+		r = write_slot(tape);
 	if (!r)
-		r = pmt_image_pwrite(image, &h, sizeof(h), 0);
-	image->state = NULL;
+		r = pmt_tape_pwrite(tape, h, sizeof(*h), 0);
+	tape->state = NULL;
 	return r;
 }
 
-static int get_file_header(struct pmt_image *image, struct native *n)
+/* Does older software, that knows one partition, keep away? */
+static int keep_away(struct pmt_tape *tape, bool divided)
 {
-	struct native_header h;
-	uint64_t words[2];
-	uint32_t flags;
+	struct native *n = tape->state;
+	uint32_t flags = le32toh(n->header.flags), wanted = flags & ~FLAG_DIVIDED;
 	int r;
 
-	r = pmt_image_pread(image, &h, sizeof(h), 0);
-	if (r == -EBADMSG || (!r && le32toh(h.crc) !=
-			      pmt_crc32c(0, &h, offsetof(struct native_header, crc)))) {
-		pmt_log(LOG_ERR, "%s: the file header is damaged", image->path);
+	if (divided)
+		wanted |= FLAG_DIVIDED;
+	if (wanted == flags)
+		return 0;
+	seal_header(&n->header, wanted);
+	r = pmt_tape_pwrite(tape, &n->header, sizeof(n->header), 0);
+	return r ? r : pmt_tape_flush(tape);
+}
+
+/*
+ * The new table is there when the checkpoint that end_here() writes is.  Before
+ * that the old data are all still in the file.
+ */
+static int native_format(struct pmt_tape *tape, const struct pmt_table *table)
+{
+	struct native *n = tape->state;
+	bool divided = table->count > 1 || tape->number;
+	int r = tape->broken ? -EIO : 0;
+
+	if (!r && divided)
+		r = keep_away(tape, true);
+	if (r)
+		return r;
+	cursor_start(&n->eod);
+	n->cache.count = 0;
+	tape->table = *table;
+	r = end_here(tape);
+	return r ? r : keep_away(tape, divided);
+}
+
+static bool is_ours(const struct pmt_tape *tape, const struct native_header *h)
+{
+	uint32_t partition = le32toh(h->partition);
+
+	if (partition && !tape->number)
+		pmt_log(LOG_ERR, "%s: partition %u of a tape; the tape is the file "
+			"without \".p%u\" in its name", tape->path, partition, partition);
+	else if (partition != tape->number)
+		pmt_log(LOG_ERR, "%s: not partition %u of a tape", tape->path,
+			tape->number);
+	else if (tape->number && memcmp(h->uuid, tape->uuid, sizeof(h->uuid)))
+		pmt_log(LOG_ERR, "%s: belongs to another tape", tape->path);
+	else
+		return true;
+	return false;
+}
+
+static void take_header(struct pmt_tape *tape, struct native *n)
+{
+	const struct native_header *h = &n->header;
+	uint32_t flags = le32toh(h->flags);
+	uint64_t words[2];
+
+	n->seed = pmt_crc32c(0, h->uuid, sizeof(h->uuid));
+	memcpy(tape->uuid, h->uuid, sizeof(h->uuid));
+	memcpy(words, h->uuid, sizeof(words));
+	tape->medium = le64toh(words[0]) ^ le64toh(words[1]);
+	if (!tape->medium)
+		tape->medium = 1;
+	tape->worm = flags & FLAG_WORM;
+	tape->protected |= flags & FLAG_PROTECTED;
+	tape->capacity = le64toh(h->capacity);
+	tape->ew = le64toh(h->ew);
+}
+
+static int get_file_header(struct pmt_tape *tape, struct native *n)
+{
+	struct native_header *h = &n->header;
+	int r = pmt_tape_pread(tape, h, sizeof(*h), 0);
+	uint32_t flags;
+
+	if (r == -EBADMSG || (!r && le32toh(h->crc) !=
+			      pmt_crc32c(0, h, offsetof(struct native_header, crc)))) {
+		pmt_log(LOG_ERR, "%s: the file header is damaged", tape->path);
 		return -EINVAL;
 	}
 	if (r)
 		return r;
-	flags = le32toh(h.flags);
-	if (le32toh(h.version) != VERSION || flags & ~(FLAG_PROTECTED | FLAG_WORM) ||
-	    le32toh(h.partitions) != 1 || le32toh(h.start) != LOG_START) {
+	flags = le32toh(h->flags);
+	if (le32toh(h->version) != VERSION || flags & ~FLAGS_ALL ||
+	    le32toh(h->partitions) != (flags & FLAG_DIVIDED ? 0 : 1) ||
+	    le32toh(h->start) != LOG_START) {
 		pmt_log(LOG_ERR, "%s: made by a later version of pmt (format %u)",
-			image->path, le32toh(h.version));
+			tape->path, le32toh(h->version));
 		return -EINVAL;
 	}
-	n->seed = pmt_crc32c(0, h.uuid, sizeof(h.uuid));
-	memcpy(words, h.uuid, sizeof(words));
-	image->leaf.medium = le64toh(words[0]) ^ le64toh(words[1]);
-	if (!image->leaf.medium)
-		image->leaf.medium = 1;
-	image->leaf.worm = flags & FLAG_WORM;
-	image->leaf.protected |= flags & FLAG_PROTECTED;
-	image->capacity = le64toh(h.capacity);
-	image->ew = le64toh(h.ew);
+	if (!is_ours(tape, h))
+		return -EINVAL;
+	take_header(tape, n);
 	return 0;
 }
 
-static bool get_slot(struct pmt_image *image, const struct native *n, int i,
+static bool get_slot(struct pmt_tape *tape, const struct native *n, int i,
 		     struct native_slot *slot)
 {
-	if (pmt_image_pread(image, slot, sizeof(*slot), SLOT_SIZE * (1 + (uint64_t)i)))
+	if (pmt_tape_pread(tape, slot, sizeof(*slot), SLOT_SIZE * (1 + (uint64_t)i)))
 		return false;
 	if (memcmp(slot->magic, SLOT_MAGIC, sizeof(slot->magic)) ||
 	    le32toh(slot->crc) !=
 	    pmt_crc32c(n->seed, slot, offsetof(struct native_slot, crc)))
 		return false;
 	slot->sequence = le64toh(slot->sequence);
-	return (slot->sequence & 1) == (uint64_t)i;
+	return (slot->sequence & 1) == (uint64_t)i &&
+	       le32toh(slot->partition) == tape->number;
 }
 
 /* Is the log there, up to where the checkpoint says? */
-static bool take_slot(struct pmt_image *image, struct native *n,
+static bool take_slot(struct pmt_tape *tape, struct native *n,
 		      struct native_slot *slot)
 {
-	uint64_t size = image->size;
+	uint64_t size = tape->size;
 	struct cursor *c = &n->eod;
 	struct native_object h;
 	uint64_t last;
@@ -944,12 +1080,13 @@ static bool take_slot(struct pmt_image *image, struct native *n,
 	c->group.index = slot->group;
 	swap_index(&c->group.index);
 	n->checkpointed = c->end;
+	tape->table = get_table(&slot->table);
 	if (c->group.count != c->lbn - c->group.number * GROUP || c->end > size)
 		return false;
 	if (!c->lbn)
 		return c->end == LOG_START;
 	last = entry_offset(&c->group, c->group.count - 1);
-	return !get_header(image, last, size, c->lbn - 1, &h) &&
+	return !get_header(tape, last, size, c->lbn - 1, &h) &&
 	       last + object_size(h.length) == c->end;
 }
 
@@ -957,9 +1094,9 @@ static bool take_slot(struct pmt_image *image, struct native *n,
  * The newest checkpoint that the log bears out.  If that is not the newest one,
  * something that was on the disk is lost: such an image is for reading only.
  */
-static int find_checkpoint(struct pmt_image *image, bool *strict)
+static int find_checkpoint(struct pmt_tape *tape, bool *strict)
 {
-	struct native *n = image->state;
+	struct native *n = tape->state;
 	_cleanup_free_ struct native_slot *slots = calloc(2, sizeof(*slots));
 	bool good[2];
 	int newest;
@@ -967,32 +1104,33 @@ static int find_checkpoint(struct pmt_image *image, bool *strict)
 	if (!slots)
 		return -ENOMEM;
 	for (int i = 0; i < 2; i++)
-		good[i] = get_slot(image, n, i, &slots[i]);
+		good[i] = get_slot(tape, n, i, &slots[i]);
 	newest = good[1] && (!good[0] || slots[1].sequence > slots[0].sequence);
 	*strict = true;
 	for (int i = 0; i < 2; i++) {
 		int which = newest ^ i;
 
-		if (good[which] && take_slot(image, n, &slots[which]))
+		if (good[which] && take_slot(tape, n, &slots[which]))
 			return 0;
 		if (!good[which] && i)
 			continue;
-		image->leaf.protected = true;
+		tape->protected = true;
 		pmt_log(LOG_ERR, "%s: the end of the data is lost, "
-			"the image is for reading only", image->path);
+			"the image is for reading only", tape->path);
 	}
 	*strict = false;
 	cursor_start(&n->eod);
 	n->epoch = 0;
+	tape->table = (struct pmt_table){ 0 };
 	return 0;
 }
 
 /* Behind the checkpoint; what is not whole is cut. */
-static int recover(struct pmt_image *image, bool strict)
+static int recover(struct pmt_tape *tape, bool strict)
 {
-	struct native *n = image->state;
+	struct native *n = tape->state;
 	_cleanup_free_ struct walk *w = calloc(1, sizeof(*w));
-	uint64_t size = image->size;
+	uint64_t size = tape->size;
 	uint64_t torn;
 	int r = 0;
 
@@ -1003,27 +1141,27 @@ static int recover(struct pmt_image *image, bool strict)
 	w->epoch = n->epoch;
 	w->strict = strict;
 	while (!r && w->at.end < size)
-		r = walk_step(image, w);
+		r = walk_step(tape, w);
 	if (r && r != -EBADMSG)
 		return r;
 	n->eod = w->at;
-	publish(image);
-	torn = size > image->end ? size - image->end : 0;
+	publish(tape);
+	torn = size > tape->end ? size - tape->end : 0;
 	if (torn)
 		pmt_log(LOG_WARNING, "%s: %llu bytes behind LBN %llu are not a whole "
-			"record, %s", image->path, (unsigned long long)torn,
+			"record, %s", tape->path, (unsigned long long)torn,
 			(unsigned long long)n->eod.lbn,
-			image->leaf.protected ? "ignored" : "cut");
-	if (image->leaf.protected || (!torn && image->end == n->checkpointed))
+			tape->protected ? "ignored" : "cut");
+	if (tape->protected || (!torn && tape->end == n->checkpointed))
 		return 0;
-	image->dirty = true;
+	tape->dirty = true;
 	if (!torn)
-		return native_sync(image);
-	r = pmt_image_flush(image);
-	return r ? r : end_here(image);
+		return native_sync(tape);
+	r = pmt_tape_flush(tape);
+	return r ? r : end_here(tape);
 }
 
-static int native_open(struct pmt_image *image)
+static int native_open(struct pmt_tape *tape)
 {
 	struct native *n = calloc(1, sizeof(*n));
 	bool strict;
@@ -1031,17 +1169,17 @@ static int native_open(struct pmt_image *image)
 
 	if (!n)
 		return -ENOMEM;
-	image->state = n;
-	r = get_file_header(image, n);
+	tape->state = n;
+	r = get_file_header(tape, n);
 	if (!r)
-		r = find_checkpoint(image, &strict);
-	return r ? r : recover(image, strict);
+		r = find_checkpoint(tape, &strict);
+	return r ? r : recover(tape, strict);
 }
 
-static void native_close(struct pmt_image *image)
+static void native_close(struct pmt_tape *tape)
 {
-	free(image->state);
-	image->state = NULL;
+	free(tape->state);
+	tape->state = NULL;
 }
 
 const struct pmt_format pmt_format_native = {
@@ -1068,4 +1206,5 @@ const struct pmt_format pmt_format_native = {
 	.owed = native_owed,
 	.place = native_place,
 	.find_mark = native_find_mark,
+	.format = native_format,
 };

@@ -51,13 +51,13 @@ static uint64_t record_size(uint64_t length)
 	return FRAME + length + (length & 1);
 }
 
-static int get_word(struct pmt_image *image, uint64_t offset, uint32_t *word)
+static int get_word(struct pmt_tape *tape, uint64_t offset, uint32_t *word)
 {
 	int r;
 
-	if (image->size < 4 || offset > image->size - 4)
+	if (tape->size < 4 || offset > tape->size - 4)
 		return -EBADMSG;
-	r = pmt_image_pread(image, word, sizeof(*word), offset);
+	r = pmt_tape_pread(tape, word, sizeof(*word), offset);
 	*word = le32toh(*word);
 	return r;
 }
@@ -86,10 +86,10 @@ static int classify(uint32_t word, struct word *w)
 	return 0;
 }
 
-static int get(struct pmt_image *image, uint64_t offset, struct word *w)
+static int get(struct pmt_tape *tape, uint64_t offset, struct word *w)
 {
 	uint32_t word;
-	int r = get_word(image, offset, &word);
+	int r = get_word(tape, offset, &word);
 
 	return r ? r : classify(word, w);
 }
@@ -105,10 +105,10 @@ static void advance(struct point *p, const struct word *w)
 }
 
 /* To the object at p, over what is not seen. */
-static int to_object(struct pmt_image *image, struct point *p, struct word *w)
+static int to_object(struct pmt_tape *tape, struct point *p, struct word *w)
 {
 	for (;;) {
-		int r = get(image, p->offset, w);
+		int r = get(tape, p->offset, w);
 
 		if (r || w->kind != WORD_SKIP)
 			return r;
@@ -134,17 +134,17 @@ static int note(struct simh *s, const struct point *p)
 	return 0;
 }
 
-static int find(struct pmt_image *image, uint64_t lbn, struct point *p,
+static int find(struct pmt_tape *tape, uint64_t lbn, struct point *p,
 		struct word *w)
 {
-	struct simh *s = image->state;
+	struct simh *s = tape->state;
 	int r;
 
 	*p = s->points[lbn / STRIDE];
 	if (s->here.lbn <= lbn && s->here.lbn >= p->lbn)
 		*p = s->here;
 	for (;;) {
-		r = to_object(image, p, w);
+		r = to_object(tape, p, w);
 		if (r || p->lbn == lbn)
 			break;
 		advance(p, w);
@@ -154,31 +154,31 @@ static int find(struct pmt_image *image, uint64_t lbn, struct point *p,
 	return r;
 }
 
-static int simh_offset(struct pmt_image *image, uint64_t lbn, uint64_t *offset)
+static int simh_offset(struct pmt_tape *tape, uint64_t lbn, uint64_t *offset)
 {
-	struct point p = { .offset = image->end };
+	struct point p = { .offset = tape->end };
 	struct word w;
-	int r = lbn == image->leaf.eod ? 0 : find(image, lbn, &p, &w);
+	int r = lbn == tape->eod ? 0 : find(tape, lbn, &p, &w);
 
 	*offset = p.offset;
 	return r;
 }
 
-static int simh_place(struct pmt_image *image, uint64_t lbn, uint64_t *file,
+static int simh_place(struct pmt_tape *tape, uint64_t lbn, uint64_t *file,
 		      uint64_t *block)
 {
-	struct point p = { .file = image->files, .block = image->blocks };
+	struct point p = { .file = tape->files, .block = tape->blocks };
 	struct word w;
-	int r = lbn == image->leaf.eod ? 0 : find(image, lbn, &p, &w);
+	int r = lbn == tape->eod ? 0 : find(tape, lbn, &p, &w);
 
 	*file = p.file;
 	*block = p.block;
 	return r;
 }
 
-static int simh_find_mark(struct pmt_image *image, uint64_t mark, uint64_t *lbn)
+static int simh_find_mark(struct pmt_tape *tape, uint64_t mark, uint64_t *lbn)
 {
-	struct simh *s = image->state;
+	struct simh *s = tape->state;
 	size_t low = 0, high = s->count;
 	struct point p;
 	struct word w;
@@ -192,7 +192,7 @@ static int simh_find_mark(struct pmt_image *image, uint64_t mark, uint64_t *lbn)
 			high = middle;
 	}
 	for (p = s->points[low];; advance(&p, &w)) {
-		int r = to_object(image, &p, &w);
+		int r = to_object(tape, &p, &w);
 
 		if (r)
 			return r;
@@ -204,19 +204,19 @@ static int simh_find_mark(struct pmt_image *image, uint64_t mark, uint64_t *lbn)
 	return 0;
 }
 
-static int simh_read(struct pmt_image *image, uint64_t lbn, void *buffer,
+static int simh_read(struct pmt_tape *tape, uint64_t lbn, void *buffer,
 		     size_t size, size_t *length, bool *mark)
 {
-	struct simh *s = image->state;
+	struct simh *s = tape->state;
 	struct point p;
 	struct word w;
-	int r = find(image, lbn, &p, &w);
+	int r = find(tape, lbn, &p, &w);
 
 	if (r)
 		return r;
 	*mark = w.kind == WORD_MARK;
 	*length = w.length;
-	r = pmt_image_pread(image, buffer, w.length < size ? w.length : size,
+	r = pmt_tape_pread(tape, buffer, w.length < size ? w.length : size,
 			    p.offset + 4);
 	advance(&p, &w);
 	s->here = p;
@@ -226,37 +226,37 @@ static int simh_read(struct pmt_image *image, uint64_t lbn, void *buffer,
 /* Opening */
 
 /* Is the record at p whole?  -EBADMSG: no. */
-static int check_frame(struct pmt_image *image, const struct point *p,
+static int check_frame(struct pmt_tape *tape, const struct point *p,
 		       const struct word *w)
 {
 	uint32_t first, last;
 	int r;
 
 	if (w->size <= 4)
-		return w->size > image->size - p->offset ? -EBADMSG : 0;
-	if (w->size > image->size - p->offset)
+		return w->size > tape->size - p->offset ? -EBADMSG : 0;
+	if (w->size > tape->size - p->offset)
 		return -EBADMSG;
-	r = get_word(image, p->offset, &first);
+	r = get_word(tape, p->offset, &first);
 	if (!r)
-		r = get_word(image, p->offset + w->size - 4, &last);
+		r = get_word(tape, p->offset + w->size - 4, &last);
 	return r ? r : first == last ? 0 : -EBADMSG;
 }
 
 /* To the end of data or to what is not an object; *good records were seen. */
-static int look_through(struct pmt_image *image, struct point *p, uint64_t *good)
+static int look_through(struct pmt_tape *tape, struct point *p, uint64_t *good)
 {
-	struct simh *s = image->state;
+	struct simh *s = tape->state;
 	struct word w;
 	int r;
 
 	for (;;) {
 		r = note(s, p);
-		if (r || p->offset == image->size)
+		if (r || p->offset == tape->size)
 			return r;
-		r = get(image, p->offset, &w);
+		r = get(tape, p->offset, &w);
 		if (r || w.kind == WORD_END)
 			return r;
-		r = check_frame(image, p, &w);
+		r = check_frame(tape, p, &w);
 		if (r)
 			return r;
 		*good += w.kind == WORD_RECORD && w.length;
@@ -268,14 +268,14 @@ static int look_through(struct pmt_image *image, struct point *p, uint64_t *good
  * Is the last object of the file behind p, but for marks, a whole record, or what
  * is never at the end of a record of ours that was torn: an end of medium, a gap?
  */
-static bool sound_at_end(struct pmt_image *image, const struct point *p)
+static bool sound_at_end(struct pmt_tape *tape, const struct point *p)
 {
-	uint64_t end = image->size, size;
+	uint64_t end = tape->size, size;
 	uint32_t first, last;
 	struct word w;
 
 	for (; end >= p->offset + FRAME; end -= 4) {
-		if (get_word(image, end - 4, &last))
+		if (get_word(tape, end - 4, &last))
 			return false;
 		if (last == MARK)
 			continue;
@@ -283,7 +283,7 @@ static bool sound_at_end(struct pmt_image *image, const struct point *p)
 			return true;
 		size = classify(last, &w) ? 0 : w.size;
 		return size > FRAME && size <= end &&
-		       !get_word(image, end - size, &first) && first == last;
+		       !get_word(tape, end - size, &first) && first == last;
 	}
 	return false;
 }
@@ -293,39 +293,39 @@ static bool sound_at_end(struct pmt_image *image, const struct point *p)
  * It is then the last thing in the file, and not longer than a record.  If good
  * records follow, it is damage, and nothing may be cut.
  */
-static bool is_torn(struct pmt_image *image, const struct point *p)
+static bool is_torn(struct pmt_tape *tape, const struct point *p)
 {
-	uint64_t rest = image->size - p->offset;
+	uint64_t rest = tape->size - p->offset;
 	uint32_t word;
 	struct word w;
 
 	if (rest < 4)
 		return true;
-	if (get_word(image, p->offset, &word) || classify(word, &w) ||
+	if (get_word(tape, p->offset, &word) || classify(word, &w) ||
 	    w.kind == WORD_SKIP)
 		return false;
-	return w.size >= rest && !sound_at_end(image, p);
+	return w.size >= rest && !sound_at_end(tape, p);
 }
 
-static int refuse(struct pmt_image *image, const struct point *p)
+static int refuse(struct pmt_tape *tape, const struct point *p)
 {
 	if (p->lbn)
 		pmt_log(LOG_ERR, "%s: not a tape image: the SIMH rules are broken at "
-			"offset %llu, LBN %llu", image->path,
+			"offset %llu, LBN %llu", tape->path,
 			(unsigned long long)p->offset, (unsigned long long)p->lbn);
 	else
-		pmt_log(LOG_ERR, "%s: not a tape image", image->path);
+		pmt_log(LOG_ERR, "%s: not a tape image", tape->path);
 	return -EINVAL;
 }
 
-static void publish(struct pmt_image *image, const struct point *p)
+static void publish(struct pmt_tape *tape, const struct point *p)
 {
-	struct simh *s = image->state;
+	struct simh *s = tape->state;
 
-	image->end = p->offset;
-	image->files = p->file;
-	image->blocks = p->block;
-	image->leaf.eod = p->lbn;
+	tape->end = p->offset;
+	tape->files = p->file;
+	tape->blocks = p->block;
+	tape->eod = p->lbn;
 	if (s->here.lbn > p->lbn)
 		s->here = (struct point){ 0 };
 }
@@ -338,7 +338,7 @@ static uint64_t identity(const struct stat *st)
 	return id ? id : 1;
 }
 
-static int simh_open(struct pmt_image *image)
+static int simh_open(struct pmt_tape *tape)
 {
 	struct simh *s = calloc(1, sizeof(*s));
 	struct point end = { 0 };
@@ -347,59 +347,59 @@ static int simh_open(struct pmt_image *image)
 
 	if (!s)
 		return -ENOMEM;
-	image->state = s;
-	image->leaf.medium = identity(&image->stat);
-	r = look_through(image, &end, &good);
+	tape->state = s;
+	tape->medium = identity(&tape->stat);
+	r = look_through(tape, &end, &good);
 	if (r && r != -EBADMSG)
 		return r;
-	if (r ? !good || !is_torn(image, &end) : !good && image->size && !image->wanted)
-		return refuse(image, &end);
-	publish(image, &end);
-	torn = r ? image->size - end.offset : 0;
+	if (r ? !good || !is_torn(tape, &end) : !good && tape->size && !tape->asked_for)
+		return refuse(tape, &end);
+	publish(tape, &end);
+	torn = r ? tape->size - end.offset : 0;
 	if (torn)
 		pmt_log(LOG_WARNING, "%s: %llu bytes behind LBN %llu are not a whole "
-			"record, %s", image->path, (unsigned long long)torn,
+			"record, %s", tape->path, (unsigned long long)torn,
 			(unsigned long long)end.lbn,
-			image->leaf.protected ? "ignored" : "cut");
-	if (!torn || image->leaf.protected)
+			tape->protected ? "ignored" : "cut");
+	if (!torn || tape->protected)
 		return 0;
-	r = pmt_image_truncate(image);
-	return r ? r : pmt_image_flush(image);
+	r = pmt_tape_truncate(tape);
+	return r ? r : pmt_tape_flush(tape);
 }
 
-static void simh_close(struct pmt_image *image)
+static void simh_close(struct pmt_tape *tape)
 {
-	struct simh *s = image->state;
+	struct simh *s = tape->state;
 
 	if (s)
 		free(s->points);
 	free(s);
-	image->state = NULL;
+	tape->state = NULL;
 }
 
 /* Writing */
 
-static struct point eod(const struct pmt_image *image)
+static struct point eod(const struct pmt_tape *tape)
 {
-	return (struct point){ image->end, image->leaf.eod, image->files,
-			       image->blocks };
+	return (struct point){ tape->end, tape->eod, tape->files,
+			       tape->blocks };
 }
 
 /* iov is the object w, to be written at the end of data. */
-static int append(struct pmt_image *image, struct iovec *iov, int count,
+static int append(struct pmt_tape *tape, struct iovec *iov, int count,
 		  const struct word *w)
 {
-	struct point p = eod(image);
-	int r = pmt_image_append(image, iov, count);
+	struct point p = eod(tape);
+	int r = pmt_tape_append(tape, iov, count);
 
 	if (r)
 		return r;
 	advance(&p, w);
-	publish(image, &p);
-	return note(image->state, &p);
+	publish(tape, &p);
+	return note(tape->state, &p);
 }
 
-static int simh_write(struct pmt_image *image, const void *data, size_t length)
+static int simh_write(struct pmt_tape *tape, const void *data, size_t length)
 {
 	static const char zero;
 	uint32_t word = htole32((uint32_t)length);
@@ -412,10 +412,10 @@ static int simh_write(struct pmt_image *image, const void *data, size_t length)
 		{ &word, sizeof(word) },
 	};
 
-	return append(image, iov, 4, &w);
+	return append(tape, iov, 4, &w);
 }
 
-static int simh_marks(struct pmt_image *image, uint32_t count)
+static int simh_marks(struct pmt_tape *tape, uint32_t count)
 {
 	const struct word w = { .kind = WORD_MARK, .size = 4 };
 	int r = 0;
@@ -424,46 +424,46 @@ static int simh_marks(struct pmt_image *image, uint32_t count)
 		uint32_t word = MARK;
 		struct iovec iov = { &word, sizeof(word) };
 
-		r = append(image, &iov, 1, &w);
+		r = append(tape, &iov, 1, &w);
 	}
 	return r;
 }
 
-static uint64_t simh_growth(struct pmt_image *image, uint64_t lbn, uint64_t count,
+static uint64_t simh_growth(struct pmt_tape *tape, uint64_t lbn, uint64_t count,
 			    size_t length)
 {
-	(void)image;
+	(void)tape;
 	(void)lbn;
 	return count * (length ? record_size(length) : 4);
 }
 
-static uint64_t simh_owed(struct pmt_image *image, uint64_t lbn)
+static uint64_t simh_owed(struct pmt_tape *tape, uint64_t lbn)
 {
-	(void)image;
+	(void)tape;
 	(void)lbn;
 	return 0;
 }
 
-static int simh_sync(struct pmt_image *image)
+static int simh_sync(struct pmt_tape *tape)
 {
-	return pmt_image_flush(image);
+	return pmt_tape_flush(tape);
 }
 
 /* The shorter file is on the disk before anything is written behind it. */
-static int simh_cut(struct pmt_image *image, uint64_t lbn)
+static int simh_cut(struct pmt_tape *tape, uint64_t lbn)
 {
-	struct simh *s = image->state;
+	struct simh *s = tape->state;
 	struct point p;
 	struct word w;
-	int r = find(image, lbn, &p, &w);
+	int r = find(tape, lbn, &p, &w);
 
 	if (r)
 		return r;
-	publish(image, &p);
+	publish(tape, &p);
 	if (s->count > lbn / STRIDE + 1)
 		s->count = lbn / STRIDE + 1;
-	r = pmt_image_truncate(image);
-	return r ? r : pmt_image_flush(image);
+	r = pmt_tape_truncate(tape);
+	return r ? r : pmt_tape_flush(tape);
 }
 
 const struct pmt_format pmt_format_simh = {
