@@ -721,7 +721,9 @@ static void describe(struct pmt_leaf *leaf, struct pmt_request *req)
 		return;
 	result->medium_flags = PMT_MEDIUM_PRESENT |
 			       (leaf->protected ? PMT_MEDIUM_PROTECTED : 0) |
-			       (leaf->worm ? PMT_MEDIUM_WORM : 0);
+			       (leaf->worm ? PMT_MEDIUM_WORM : 0) |
+			       (uint8_t)((partitions(leaf) - 1)
+					 << PMT_MEDIUM_MORE_SHIFT);
 	result->density = leaf->density;
 	if (req->cmd.op != PMT_OP_TEST ||
 	    leaf->place.partition == req->cmd.place.partition)
