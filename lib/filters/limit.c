@@ -87,12 +87,18 @@ static int take_room(struct limit *limit, const struct pmt_spec *spec)
 
 static int take_density(struct limit *limit, const struct pmt_spec *spec)
 {
-	uint64_t density;
-	int rc = pmt_spec_number(spec, "density", 0, 255, &density);
+	const char *text;
+	unsigned long density;
+	char *end;
 
-	limit->has_density = rc == 0;
-	limit->density = rc == 0 ? (uint8_t)density : 0;
-	return optional(rc);
+	if (pmt_spec_string(spec, "density", &text))
+		return 0;
+	density = strtoul(text, &end, 0);
+	if (*text < '0' || *text > '9' || *end || density > 255)
+		return pmt_spec_refuse(spec, "density", "0 to 255, or 0x0 to 0xff");
+	limit->has_density = true;
+	limit->density = (uint8_t)density;
+	return 0;
 }
 
 static int limit_open(struct pmt_drive *drive, const struct pmt_spec *spec)

@@ -816,7 +816,7 @@ START_TEST(limit_density)
 		{ 0, true }, { 0x7f, true }, { 0x5e, true }, { 0x5a, false }, { 1, false },
 	};
 
-	open_spec("limit?density=94|mem:a");
+	open_spec(_i ? "limit?density=0x5e|mem:a" : "limit?density=94|mem:a");
 	ck_good(rig_op(&rig, PMT_OP_TEST));
 	ck_assert_uint_eq(rig.result.density, 0x5e);
 	ck_good(rig_op(&rig, PMT_OP_LOAD));
@@ -1225,7 +1225,7 @@ int main(void)
 	tcase_add_loop_test(tests, control_cap_uncounted, 0, 6);
 	tcase_add_test(tests, control_cap_later);
 	tcase_add_test(tests, control_cap_here);
-	tcase_add_test(tests, limit_density);
+	tcase_add_loop_test(tests, limit_density, 0, 2);
 	tcase_add_test(tests, limit_record_and_window);
 	tcase_add_test(tests, control_beside_commands);
 	tcase_add_test(tests, control_does_not_wait);
