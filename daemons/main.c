@@ -455,6 +455,30 @@ static struct json_object *command_status(void *context, struct json_object *req
 	return status;
 }
 
+/* To the drives, which take it without waiting for a command. */
+static struct json_object *command_control(void *context, struct json_object *request)
+{
+	struct json_object *answer = json_object_new_object(), *line;
+	_cleanup_free_ char *error = NULL;
+	struct daemon *d = context;
+	int err;
+
+	if (!answer)
+		return NULL;
+	if (!json_object_object_get_ex(request, "line", &line) ||
+	    !json_object_is_type(line, json_type_string)) {
+		json_object_object_add(answer, "error", json_object_new_string("no \"line\""));
+		return answer;
+	}
+	err = pmt_drive_control(d->drive, json_object_get_string(line), &error);
+	if (err < 0)
+		json_object_object_add(answer, "error", json_object_new_string(
+				       error ? error : strerror(-err)));
+	else
+		json_object_object_add(answer, "ok", json_object_new_boolean(true));
+	return answer;
+}
+
 /* There is no socket before the daemon is ready, so nobody misses that event. */
 static struct json_object *command_watch(void *context, struct json_object *request)
 {
@@ -478,6 +502,7 @@ static void open_control(struct daemon *d)
 	static const struct control_command commands[] = {
 		{ "status", command_status },
 		{ "watch", command_watch },
+		{ "control", command_control },
 		{ NULL, NULL },
 	};
 	int err = control_open(&d->control, d->config.unit, commands, d);

@@ -6,7 +6,7 @@
  * A drive owns its child (of a filter) and its text; what it opened belongs to
  * its ops.  The tree is opened from the leaves up and closed from the root
  * down, attached from the leaves up and detached from the root down.  One thread
- * at a time uses a drive, but status() may be called from any.
+ * at a time uses a drive, but status() and control() may be called from any.
  */
 #include <errno.h>
 #include <json-c/json.h>
@@ -316,6 +316,42 @@ int pmt_drive_status_json(struct pmt_drive *drive, char **json)
 							      JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(object);
 	return *json ? 0 : -ENOMEM;
+}
+
+int pmt_drive_tell(struct pmt_drive *drive, const char *line, char **error)
+{
+	int known = -ENOENT;
+
+	for (; drive; drive = drive->child) {
+		int rc = -ENOENT;
+
+		if (drive->ops->control)
+			rc = drive->ops->control(drive, line, error);
+		else if (known && pmt_drive_form(drive->ops->name) == PMT_FORM_MIRROR)
+			return pmt_line_refuse(error, -ENOTSUP,
+					       "mirror: it does not pass on what control says");
+		if (rc == 0)
+			known = 0;
+		else if (rc != -ENOENT)
+			return rc;
+	}
+	return known;
+}
+
+int pmt_drive_control(struct pmt_drive *drive, const char *line, char **error)
+{
+	const char *verb;
+	size_t length = pmt_line_verb(line, &verb);
+	int rc;
+
+	*error = NULL;
+	if (!length)
+		return pmt_line_refuse(error, -EINVAL, "a line is a verb and numbers");
+	rc = pmt_drive_tell(drive, line, error);
+	if (rc == -ENOENT)
+		return pmt_line_refuse(error, -EINVAL, "no drive here knows '%.*s'",
+				       length < 40 ? (int)length : 40, verb);
+	return rc;
 }
 
 uint64_t pmt_cost(const struct pmt_limits *limits, uint64_t bytes, uint64_t records,

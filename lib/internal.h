@@ -32,7 +32,6 @@
 
 struct json_object;
 struct pmt_spec;
-struct pmt_spec;
 
 /* Scope clean-up: _cleanup_free_, _cleanup_close_ on a variable's declaration. */
 static inline void pmt_freep(void *p)
@@ -129,6 +128,12 @@ struct pmt_drive_ops {
 	uint64_t (*used)(struct pmt_drive *);
 	/* Add to a JSON object; any thread: own locking. */
 	void (*status)(struct pmt_drive *, struct json_object *);
+	/*
+	 * A line of the control interface; any thread, own locking, never waits.
+	 * Of the drive alone: drive.c passes it on.  -ENOENT: another's verb; other
+	 * errors: *error is a text.
+	 */
+	int (*control)(struct pmt_drive *, const char *line, char **error);
 };
 
 struct pmt_drive {
@@ -298,6 +303,8 @@ void pmt_drive_execute(struct pmt_drive *, struct pmt_request *);
 void pmt_drive_limits(struct pmt_drive *, struct pmt_limits *);
 uint64_t pmt_drive_used(struct pmt_drive *);
 void pmt_drive_status(struct pmt_drive *, struct json_object *);
+/* To the drive and those below it.  -ENOENT: nobody knows the verb. */
+int pmt_drive_tell(struct pmt_drive *, const char *line, char **error);
 /* cost of bytes, records and marks under limits, as in linux/pmt.h */
 uint64_t pmt_cost(const struct pmt_limits *, uint64_t bytes, uint64_t records,
 		  uint64_t marks);
@@ -324,6 +331,25 @@ void pmt_leaf_execute(struct pmt_drive *, struct pmt_request *);
 void pmt_leaf_limits(struct pmt_drive *, struct pmt_limits *);
 uint64_t pmt_leaf_used(struct pmt_drive *);
 void pmt_leaf_status(struct pmt_drive *, struct json_object *);
+
+/* filters/delay.c */
+void pmt_delay(uint64_t ms);
+
+/* line.c: lines of the control interface */
+#define PMT_LINE_VALUES 6
+struct pmt_verb {
+	const char *name;
+	const char *words;	/* that follow: at most PMT_LINE_VALUES, see line.c */
+	int (*take)(struct pmt_drive *, const uint64_t *values, char **error);
+};
+/* verbs ends with an empty one.  -ENOENT: none of them; -EINVAL: malformed. */
+int pmt_line_take(const char *line, const struct pmt_verb *verbs, struct pmt_drive *,
+		  char **error);
+/* Where the verb is and how long; 0: the line is empty. */
+size_t pmt_line_verb(const char *line, const char **verb);
+/* Set *error; returns rc. */
+int pmt_line_refuse(char **error, int rc, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /* crc32c.c: chained from 0 */
 uint32_t pmt_crc32c(uint32_t crc, const void *data, size_t length);

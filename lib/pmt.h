@@ -119,6 +119,13 @@ int pmt_mirror_open(struct pmt_drive **, const char *const *specs, size_t n,
 void pmt_drive_close(struct pmt_drive *);
 /* State of the drive and those below it as JSON text, freed by the caller. */
 int pmt_drive_status_json(struct pmt_drive *, char **json);
+/*
+ * A line of the control interface, for tests: see pmt-drives(7).  Any thread, also
+ * while commands are executed; it never waits for them.  -EINVAL unknown or
+ * malformed, -ENOTSUP nothing that these drives have; *error (freed by the
+ * caller) says why.
+ */
+int pmt_drive_control(struct pmt_drive *, const char *line, char **error);
 
 /*
  * Serving (server.c): attach the drive to a unit and execute its commands until

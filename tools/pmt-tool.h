@@ -43,6 +43,8 @@ struct tool {
 	uint32_t unit;			/* PMT_ANY_UNIT: none was given */
 	struct pmt_unit_config config;	/* config.unit is unit */
 	bool json;
+	char **words;			/* behind the unit */
+	size_t n_words;
 };
 
 /* pmt.c */
@@ -66,6 +68,8 @@ int socket_connect(uint32_t unit);
 int socket_send(int fd, const char *line);
 /* -ENOENT, -ECONNREFUSED: no daemon; -ETIMEDOUT it does not answer. */
 int socket_status(uint32_t unit, struct json_object **);
+/* A line to its drives.  -EINVAL: *refusal, freed by the caller, says why. */
+int socket_control(int fd, const char *line, char **refusal);
 
 /* Verbs. */
 int verb_new(struct tool *);
@@ -73,5 +77,6 @@ int verb_list(struct tool *);
 int verb_status(struct tool *);
 int verb_watch(struct tool *);
 int verb_set(struct tool *);
+int verb_control(struct tool *);
 
 #endif

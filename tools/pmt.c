@@ -16,9 +16,10 @@
 enum {
 	JSON = 1 << 0, RECOVERY = 1 << 1, EOT = 1 << 2, RING = 1 << 3, HELP = 1 << 4,
 	NEEDS_ONE = 1 << 5,	/* without an option there is nothing to do */
+	NO_KERNEL = 1 << 6,	/* the server is asked, not the kernel */
 };
 
-enum wants_unit { NO_UNIT, MAY_UNIT, MUST_UNIT };
+enum wants_unit { NO_UNIT, MAY_UNIT, MUST_UNIT, UNIT_AND_WORDS };
 
 static const struct verb {
 	const char *name, *summary;
@@ -44,6 +45,8 @@ static const struct verb {
 	  MUST_UNIT, 0, .call = pmt_unit_abort },
 	{ "detach", "take the server away, keep what waits",
 	  MUST_UNIT, 0, .call = pmt_unit_detach },
+	{ "control", "for tests: tell its drives what happens",
+	  UNIT_AND_WORDS, NO_KERNEL, .run = verb_control },
 };
 #define N_VERBS (sizeof(verbs) / sizeof(verbs[0]))
 
@@ -64,12 +67,12 @@ static const struct tool_option {
 
 static void print_help(FILE *to)
 {
-	static const char *const unit[] = { "", "[UNIT]", "UNIT" };
+	static const char *const unit[] = { "", "[UNIT]", "UNIT", "UNIT ..." };
 
 	fputs("Usage: pmt COMMAND [OPTION ...] [UNIT]\n"
 	      "Make, watch and delete pseudo tapes.\n\n", to);
 	for (const struct verb *v = verbs; v < verbs + N_VERBS; v++)
-		fprintf(to, "  %-8s%-8s%s\n", v->name, unit[v->wants], v->summary);
+		fprintf(to, "  %-8s%-9s%s\n", v->name, unit[v->wants], v->summary);
 	fputs("\n"
 	      "UNIT is a number, or one of the nodes: pmtm0, /dev/npmtm0, /dev/pmts0.\n"
 	      "pmt COMMAND --help shows the options of a command.\n\n"
@@ -80,9 +83,10 @@ static void print_help(FILE *to)
 
 static int print_verb_help(const struct verb *v)
 {
-	static const char *const unit[] = { "", " [UNIT]", " UNIT" };
+	static const char *const unit[] = { "", " [UNIT]", " UNIT", " UNIT [VERB [NUMBER ...]]" };
+	bool has_options = v->options & ~(unsigned int)NO_KERNEL;
 
-	printf("Usage: pmt %s%s%s\n%s\n\n", v->name, v->options ? " [OPTION ...]" : "",
+	printf("Usage: pmt %s%s%s\n%s\n\n", v->name, has_options ? " [OPTION ...]" : "",
 	       unit[v->wants], v->summary);
 	for (const struct tool_option *o = options; o < options + N_OPTIONS; o++)
 		if ((v->options | HELP) & o->option.val)
@@ -133,17 +137,19 @@ static int take_unit(struct tool *t, const struct verb *v, int argc, char **argv
 {
 	int words = argc - optind;
 
-	if (words > (v->wants != NO_UNIT)) {
+	if (words > (v->wants != NO_UNIT) && v->wants != UNIT_AND_WORDS) {
 		fprintf(stderr, "pmt %s: too many arguments\n", v->name);
 		return usage(v->name);
 	}
-	if (!words && v->wants == MUST_UNIT) {
+	if (!words && v->wants >= MUST_UNIT) {
 		fprintf(stderr, "pmt %s: which unit? pmt list shows them\n", v->name);
 		return usage(v->name);
 	}
 	if (words && pmt_unit_parse(argv[optind], &t->unit) < 0)
 		return usage(v->name);
 	t->config.unit = t->unit;
+	t->words = argv + optind + 1;
+	t->n_words = words ? words - 1 : 0;
 	return -1;
 }
 
@@ -168,7 +174,7 @@ static int run_verb(const struct verb *v, int argc, char **argv)
 		code = take_unit(&t, v, argc, argv);
 	if (code >= 0)
 		return code;
-	err = pmt_control_open(&t.control);
+	err = v->options & NO_KERNEL ? 0 : pmt_control_open(&t.control);
 	if (err == 0 && v->call)
 		err = v->call(t.control, t.unit);
 	if (err < 0)

@@ -14,6 +14,7 @@
 
 #define ANSWER_MAX (1u << 20)
 #define ANSWER_SECONDS 5
+#define REFUSAL_MAX 4096
 
 const char *socket_folder(void)
 {
@@ -94,4 +95,38 @@ int socket_status(uint32_t unit, struct json_object **status)
 		return err;
 	*status = json_tokener_parse(line);
 	return *status ? 0 : -EBADMSG;
+}
+
+static int send_control(int fd, const char *line)
+{
+	struct json_object *request = json_object_new_object();
+	_cleanup_free_ char *text = NULL;
+
+	json_object_object_add(request, "command", json_object_new_string("control"));
+	json_object_object_add(request, "line", json_object_new_string(line));
+	if (asprintf(&text, "%s\n", json_object_to_json_string(request)) < 0)
+		text = NULL;
+	json_object_put(request);
+	return text ? socket_send(fd, text) : -ENOMEM;
+}
+
+int socket_control(int fd, const char *line, char **refusal)
+{
+	struct json_object *answer, *error;
+	char text[REFUSAL_MAX];
+	int err = send_control(fd, line);
+
+	if (err == 0)
+		err = receive_line(fd, text, sizeof(text));
+	if (err < 0)
+		return err;
+	answer = json_tokener_parse(text);
+	if (json_object_object_get_ex(answer, "error", &error)) {
+		*refusal = strdup(json_object_get_string(error));
+		err = *refusal ? -EINVAL : -ENOMEM;
+	} else if (!json_object_object_get_ex(answer, "ok", NULL)) {
+		err = -EBADMSG;
+	}
+	json_object_put(answer);
+	return err;
 }

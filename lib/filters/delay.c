@@ -31,16 +31,22 @@ static int delay_open(struct pmt_drive *drive, const struct pmt_spec *spec)
 	return pmt_spec_unused(spec);
 }
 
+void pmt_delay(uint64_t ms)
+{
+	struct timespec time = { .tv_sec = (time_t)(ms / 1000),
+				 .tv_nsec = (long)(ms % 1000) * 1000000 };
+
+	while (ms && clock_nanosleep(CLOCK_MONOTONIC, 0, &time, &time) == EINTR)
+		;
+}
+
 static void delay_execute(struct pmt_drive *drive, struct pmt_request *req)
 {
 	struct delay *delay = (struct delay *)drive;
-	struct timespec time = { .tv_sec = (time_t)(delay->ms / 1000),
-				 .tv_nsec = (long)(delay->ms % 1000) * 1000000 };
 
 	if (strcmp(delay->op, "any") == 0 ||
 	    strcmp(delay->op, pmt_op_name(req->cmd.op)) == 0)
-		while (clock_nanosleep(CLOCK_MONOTONIC, 0, &time, &time) == EINTR)
-			;
+		pmt_delay(delay->ms);
 	pmt_drive_execute(drive->child, req);
 }
 

@@ -127,6 +127,12 @@ static const struct {
 	  "column 15: mirror: option 'min': 2 is not in 1..1" },
 	{ "mirror(null:)?min=1",
 	  "column 15: mirror: option 'min': expected policy=degrade with it, found '1'" },
+	{ "limit?density=0x1ff|null:", "column 7: limit: option 'density': expected 0 to 255, "
+	  "or 0x0 to 0xff, found '0x1ff'" },
+	{ "limit?density=5g|null:", "column 7: limit: option 'density': expected 0 to 255, "
+	  "or 0x0 to 0xff, found '5g'" },
+	{ "limit?record=17M|null:", "column 7: limit: option 'record': 17825792 is not in "
+	  "1..16777216" },
 	{ "limit?ew=1|null:", "column 1: limit: option 'capacity': expected bytes" },
 	{ "limit?capacity=1K&ew=2K|null:", "column 19: limit: option 'ew': 2048 is not in "
 					   "0..1024" },

@@ -45,10 +45,17 @@ expect 2 'which unit' pmt abort
 expect 2 'which unit' pmt detach
 expect 2 'which unit' pmt set --eot st
 expect 2 'nothing to set' pmt set 0
+expect 2 'which unit' pmt control
+expect 2 'no unit is called so' pmt control blank
+expect 0 'Usage: pmt control UNIT' pmt control --help
 expect 2 '/dev/nst0: no unit is called so' pmt status /dev/nst0
 expect 2 'power of two from 1M to 1G' pmt new --ring 3M
 expect 2 'seconds, or forever' pmt new --recovery soon
 expect 2 'st or hold' pmt set 0 --eot never
+
+run=$(mktemp -d)
+PMT_RUNDIR=$run expect 1 'unit 0: no server with a control socket has it' pmt control 0 wp 1
+rmdir "$run"
 
 expect 0 '^Usage: tape-mirror ' tape-mirror --help
 expect 0 '^tape-mirror [0-9]' tape-mirror -V
