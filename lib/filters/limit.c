@@ -565,6 +565,16 @@ static bool is_refused(struct limit *limit, struct pmt_request *req)
 	return true;
 }
 
+/* The density is this filter's; the child's is another, and stays its own. */
+static void set_modes(struct limit *limit, struct pmt_request *req)
+{
+	struct pmt_request mode = { .cmd = req->cmd };
+
+	mode.cmd.modes.density = 0;
+	pmt_drive_execute(limit->drive.child, &mode);
+	req->result = mode.result;
+}
+
 static void limit_execute(struct pmt_drive *drive, struct pmt_request *req)
 {
 	struct limit *limit = (struct limit *)drive;
@@ -574,6 +584,8 @@ static void limit_execute(struct pmt_drive *drive, struct pmt_request *req)
 		return;
 	if (writes(&req->cmd))
 		do_write(limit, &bounds, req);
+	else if (req->cmd.op == PMT_OP_MODE && limit->has_density)
+		set_modes(limit, req);
 	else
 		pmt_drive_execute(drive->child, req);
 	after(limit, req);

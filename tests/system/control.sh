@@ -412,17 +412,17 @@ case_control_density_and_record() {
 case_control_of_a_slow_drive() {
 	local began pid
 	controlled_unit
-	ok control delay 3000
+	ok control delay 5000
 	began=${EPOCHREALTIME/./}
 	mt -f "$NTAPE" status > /dev/null &
 	pid=$!
 	eventually 10 waiting 1 || fail "nothing is under way"
 	ok control wp 1
 	ok control delay 0
-	[ $((${EPOCHREALTIME/./} - began)) -lt 2500000 ] || fail "it waited for the drive"
+	[ $((${EPOCHREALTIME/./} - began)) -lt 4500000 ] || fail "it waited for the drive"
 	waiting 1 || fail "the drive is not slow"
 	wait "$pid"
-	[ $((${EPOCHREALTIME/./} - began)) -ge 3000000 ] || fail "the drive was not slow"
+	[ $((${EPOCHREALTIME/./} - began)) -ge 5000000 ] || fail "the drive was not slow"
 	orders 'open 0 npmtm0 rw -> -1 EROFS'
 }
 
