@@ -7,7 +7,7 @@
  * CHECK_SEED repeats a run of the model.
  */
 #include <check.h>
-#include <dirent.h>
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
@@ -747,6 +747,34 @@ START_TEST(older_software)
 	read_bytes("t", 0, header, sizeof(header));
 	ck_assert_uint_eq(header[12], 0);
 	ck_assert_uint_eq(header[56], 1);
+}
+END_TEST
+
+/* An object says of which partition it is. */
+START_TEST(objects_of_another_partition)
+{
+	unsigned char uuid[16], h[64];
+	char buffer[16];
+	uint32_t crc;
+	int fd;
+
+	fill_both("t");
+	fd = open(path("t.p1"), O_RDWR);
+	ck_assert_int_eq(pread(fd, uuid, 16, 16), 16);
+	ck_assert_int_eq(pread(fd, h, 64, LOG_START), 64);
+	ck_assert_uint_eq(h[6], 1);
+	for (unsigned char p = 0; p < 2; p++) {
+		h[6] = p;
+		crc = htole32(pmt_crc32c(pmt_crc32c(0, uuid, 16), h, 60));
+		memcpy(h + 60, &crc, 4);
+		ck_assert_int_eq(pwrite(fd, h, 64, LOG_START), 64);
+		begin_anew();
+		open_tape("t", "readonly=yes");
+		ck_assert_int_eq(locate(1, 0) == PMT_STATUS_GOOD &&
+				 rig_read(&rig, buffer, sizeof(buffer)) ==
+					 PMT_STATUS_GOOD, p);
+	}
+	close(fd);
 }
 END_TEST
 
@@ -1546,6 +1574,7 @@ static Suite *partitions_suite(void)
 	tcase_add_test(c, files_that_do_not_belong);
 	tcase_add_test(c, all_files_are_locked);
 	tcase_add_test(c, older_software);
+	tcase_add_test(c, objects_of_another_partition);
 	tcase_add_loop_test(c, format_is_one_step, 0, 4 * CHANGES);
 	tcase_add_test(c, filemark_covers_all_partitions);
 	tcase_add_test(c, format_in_a_set);
