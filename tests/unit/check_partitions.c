@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -785,7 +786,7 @@ END_TEST
  */
 
 static struct {
-	bool armed;
+	bool armed, fails;	/* fails: that call and those behind it, with EIO */
 	long left;
 	const char *lose;	/* NULL: nothing; ends of names, or "" for all */
 	struct {
@@ -825,10 +826,14 @@ static void die(void)
 	_exit(9);
 }
 
-static void step(void)
+static bool step(void)
 {
-	if (crash.armed && crash.left-- == 0)
+	if (!crash.armed || crash.left-- > 0)
+		return true;
+	if (!crash.fails)
 		die();
+	errno = EIO;
+	return false;
 }
 
 static void keep_for_undo(int fd, off_t offset, size_t length)
@@ -862,21 +867,24 @@ static void is_safe(int fd)
 
 int fdatasync(int fd)
 {
-	step();
+	if (!step())
+		return -1;
 	is_safe(fd);
 	return (int)syscall(SYS_fdatasync, fd);
 }
 
 int fsync(int fd)
 {
-	step();
+	if (!step())
+		return -1;
 	is_safe(fd);
 	return (int)syscall(SYS_fsync, fd);
 }
 
 int ftruncate(int fd, off_t length)
 {
-	step();
+	if (!step())
+		return -1;
 	keep_for_undo(fd, length, SIZE_MAX);
 	return (int)syscall(SYS_ftruncate, fd, length);
 }
@@ -887,7 +895,8 @@ ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t offset)
 
 	for (int i = 0; i < count; i++)
 		length += iov[i].iov_len;
-	step();
+	if (!step())
+		return -1;
 	keep_for_undo(fd, offset, length);
 	return syscall(SYS_pwritev, fd, iov, count, offset, 0);
 }
@@ -895,13 +904,15 @@ ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t offset)
 int renameat2(int from_folder, const char *from, int to_folder, const char *to,
 	      unsigned int flags)
 {
-	step();
+	if (!step())
+		return -1;
 	return (int)syscall(SYS_renameat2, from_folder, from, to_folder, to, flags);
 }
 
 int unlink(const char *name)
 {
-	step();
+	if (!step())
+		return -1;
 	return (int)syscall(SYS_unlinkat, AT_FDCWD, name, 0);
 }
 
@@ -1024,12 +1035,46 @@ START_TEST(format_is_one_step)
 }
 END_TEST
 
+/* The disk fails in the middle: what is in the drive is one of the two, too. */
+START_TEST(format_fails)
+{
+	int status = PMT_STATUS_CHECK;
+
+	for (long steps = 0; status != PMT_STATUS_GOOD; steps++) {
+		char buffer[16] = "";
+		uint64_t generation;
+		bool fresh;
+
+		begin_anew();
+		shell("rm -f t*");
+		open_tape("t", "capacity=4M");
+		ck_good(rig_write(&rig, "old"));
+		crash.armed = crash.fails = true;
+		crash.left = steps;
+		status = format(2, 1);
+		crash.armed = false;
+		generation = rig.place.generation;
+		if (generation == 1)
+			ck_assert_int_eq(status, PMT_STATUS_CHECK);
+		rig.place = (struct pmt_place){ .generation = generation };
+		/* That nothing can be made durable any more is told once. */
+		if (rig_op(&rig, PMT_OP_LOAD) != PMT_STATUS_GOOD)
+			ck_good(rig_op(&rig, PMT_OP_LOAD));
+		fresh = rig_read(&rig, buffer, sizeof(buffer)) != PMT_STATUS_GOOD;
+		ck_assert_str_eq(buffer, fresh ? "" : "old");
+		ck_assert(fresh || generation == 1);
+		ck_assert_int_eq(locate(1, 0), fresh ? PMT_STATUS_GOOD : PMT_STATUS_CHECK);
+		ck_assert_int_lt(steps, 100);
+	}
+}
+END_TEST
+
 /* A filemark in one partition covers what was written before it in the other. */
 START_TEST(filemark_covers_all_partitions)
 {
 	two_partitions("t", capacity);
 	crash.armed = true;
-	crash.left = -1;
+	crash.left = LONG_MAX;
 	ck_good(rig_write(&rig, "zero"));
 	ck_good(locate(1, 0));
 	ck_good(write_positioned("one"));
@@ -1472,7 +1517,6 @@ START_TEST(mirror_reads_the_longest_in_a_partition)
 {
 	ck_assert_int_eq(open_mirror("capacity=64M", "capacity=64M"), 0);
 	ck_good(format(2, 10));
-	ck_good(rig_write(&rig, "zero"));
 	ck_good(locate(1, 0));
 	ck_good(write_positioned("one"));
 	begin_anew();
@@ -1486,7 +1530,7 @@ START_TEST(mirror_reads_the_longest_in_a_partition)
 	expect_text("one");
 	expect_text("two");
 	expect_eod();
-	rig.place = (struct pmt_place){ .generation = 1, .lbn = 1 };
+	rig.place = (struct pmt_place){ .generation = 1 };
 	expect_eod();		/* what is known of partition 1 says nothing of it */
 	ck_assert_int_eq(status_number("", "fallbacks"), 0);
 	/* They are no twins: nothing is appended to the shorter one. */
@@ -1576,6 +1620,7 @@ static Suite *partitions_suite(void)
 	tcase_add_test(c, older_software);
 	tcase_add_test(c, objects_of_another_partition);
 	tcase_add_loop_test(c, format_is_one_step, 0, 4 * CHANGES);
+	tcase_add_test(c, format_fails);
 	tcase_add_test(c, filemark_covers_all_partitions);
 	tcase_add_test(c, format_in_a_set);
 	tcase_add_loop_test(c, behaves_as_the_model, 0, 6);
