@@ -5,8 +5,9 @@
  *	dumpimg FILE
  *
  * Prints a line for each object, "LBN record LENGTH FIRST CRC" or "LBN mark";
- * FIRST is the number in the first 8 bytes of the record.  Two images with the
- * same contents give the same lines, whatever their formats.  This is written
+ * FIRST is the number in the first 8 bytes of the record.  Before the objects of
+ * each further partition stands "partition NUMBER".  Two images with the same
+ * contents give the same lines, whatever their formats.  This is written
  * from pmt-image(5) and SIMH's description alone, so that what the library
  * writes is not judged by the library.  Status 1: the image breaks the rules.
  */
@@ -25,8 +26,12 @@
 #define OBJECT		64
 #define CHECKPOINT	4096
 
+#define DIVIDED		4	/* flag of the file header */
+#define TABLE		2640	/* in a checkpoint */
+
 static const uint8_t *image;
 static uint64_t image_size;
+static uint32_t partition;	/* that image is */
 
 static void broken(const char *what, uint64_t at) __attribute__((noreturn));
 
@@ -103,7 +108,7 @@ static const uint8_t *last_checkpoint(void)
 		p = image + (uint64_t)CHECKPOINT * (uint64_t)(i + 1);
 		if (memcmp(p, "PMTCHECK", 8) || !sealed(p, 4092))
 			continue;
-		if (u64(p + 8) % 2 != (uint64_t)i)
+		if (u64(p + 8) % 2 != (uint64_t)i || u32(p + 56) != partition)
 			broken("checkpoint in the wrong slot", (uint64_t)(p - image));
 		if (!best || u64(p + 8) > u64(best + 8))
 			best = p;
@@ -125,6 +130,7 @@ static bool whole(const struct walk *walk)
 		return false;
 	length = u32(p + 8);
 	return image_size - walk->at - OBJECT >= length && u64(p + 24) == walk->lbn &&
+	       little(p + 6, 2) == partition &&
 	       u32(p + 12) == (length ? crc(p + OBJECT, length) : u32(p + 12));
 }
 
@@ -159,17 +165,21 @@ static void pass_object(struct walk *walk)
 	walk->at += OBJECT + (length + 7ull) / 8 * 8;
 }
 
-static void dump_native(void)
+static void check_header(void)
 {
-	const uint8_t *checkpoint;
-	struct walk walk = { .at = LOG_START };
+	bool divided = image_size >= LOG_START && u32(image + 12) & DIVIDED;
 
 	if (image_size < LOG_START || u32(image + 8) != 1 || u32(image + 60) != LOG_START ||
+	    u32(image + 12) > 7 || u32(image + 56) != !divided ||
+	    u32(image + 64) != partition || (partition && !divided) ||
 	    crc(image, 124) != u32(image + 124))
 		broken("bad header", 0);
-	checkpoint = last_checkpoint();
-	if (!checkpoint)
-		broken("no checkpoint", CHECKPOINT);
+}
+
+static void dump_log(const uint8_t *checkpoint)
+{
+	struct walk walk = { .at = LOG_START };
+
 	while (walk.at < u64(checkpoint + 24)) {
 		if (!whole(&walk))
 			broken("no whole object before the checkpoint", walk.at);
@@ -181,6 +191,43 @@ static void dump_native(void)
 	walk.epoch = u64(checkpoint + 16);
 	while (whole(&walk) && u64(image + walk.at + 16) == walk.epoch)
 		pass_object(&walk);
+}
+
+static const uint8_t *check_native(void)
+{
+	const uint8_t *checkpoint;
+
+	check_header();
+	checkpoint = last_checkpoint();
+	if (!checkpoint)
+		broken("no checkpoint", CHECKPOINT);
+	return checkpoint;
+}
+
+static bool map(const char *name);
+
+static void dump_native(const char *name)
+{
+	const uint8_t *first = image, *table = check_native() + TABLE;
+	const uint8_t *checkpoint = table - TABLE;
+	uint32_t count = u32(table) ? u32(table) : 1;
+	char other[4096];
+
+	if (count > 4 || (count > 1 && !(u32(image + 12) & DIVIDED)))
+		broken("bad table of partitions", (uint64_t)(table - image));
+	for (dump_log(checkpoint); ++partition < count;) {
+		printf("partition %u\n", partition);
+		snprintf(other, sizeof(other), "%s.p%u", name, partition);
+		if (u32(table + 4) & 1)		/* formatting is unfinished: empty */
+			continue;
+		if (!map(other))
+			exit(2);
+		checkpoint = check_native();
+		if (memcmp(first + 16, image + 16, 16) ||
+		    u64(checkpoint + TABLE + 8) != u64(table + 8))
+			broken("a partition of another tape, or of another formatting", 0);
+		dump_log(checkpoint);
+	}
 }
 
 /* ---- SIMH ---- */
@@ -211,30 +258,39 @@ static void dump_simh(void)
 		broken("a rest", at);
 }
 
+/* The file stays mapped, also when another one takes its place. */
+static bool map(const char *name)
+{
+	int fd = open(name, O_RDONLY | O_CLOEXEC);
+	void *address = NULL;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		address = MAP_FAILED;
+	else if (st.st_size)
+		address = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (address == MAP_FAILED) {
+		fprintf(stderr, "dumpimg: %s: %s\n", name, strerror(errno));
+		return false;
+	}
+	close(fd);
+	image = address;
+	image_size = (uint64_t)st.st_size;
+	return true;
+}
+
 int main(int argc, char **argv)
 {
-	struct stat st;
-	int fd;
-
 	if (argc != 2) {
 		fputs("usage: dumpimg FILE\n", stderr);
 		return 2;
 	}
-	fd = open(argv[1], O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0) {
-		fprintf(stderr, "dumpimg: %s: %s\n", argv[1], strerror(errno));
+	if (!map(argv[1]))
 		return 2;
-	}
-	image_size = (uint64_t)st.st_size;
 	if (!image_size)
 		return 0;
-	image = mmap(NULL, image_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (image == MAP_FAILED) {
-		fprintf(stderr, "dumpimg: %s: %s\n", argv[1], strerror(errno));
-		return 2;
-	}
 	if (image_size >= 8 && memcmp(image, "PMTIMAGE", 8) == 0)
-		dump_native();
+		dump_native(argv[1]);
 	else
 		dump_simh();
 	return 0;

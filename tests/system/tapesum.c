@@ -15,10 +15,12 @@
  *	records, bytes, marks
  *	crc		CRC-32C of the stream: of each record its length (32 bits,
  *			little endian) and its data, of each mark a length of 0
+ *	partition	of a further partition, which has a line of its own
  *	end		offset of the end of data
  *	capacity, ew	of a native image, as its header says
  *	leot		LBN of the first object that ends behind capacity - ew, or
- *			behind BYTES where the image does not know (SIMH); - none
+ *			behind BYTES where the image does not know (SIMH, or a
+ *			partition); - none
  *	sound		no if the image breaks the rules of its format
  *
  * Exit status: 0 all sound (and the same), 1 not, 2 usage or no such file.
@@ -27,6 +29,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -42,6 +45,7 @@
 enum {
 	LOG = 12288, SLOT = 4096, FILE_HEADER = 128, OBJECT = 64, INDEX = 2576,
 	GROUP = 512, SKIPS = 32, OBJECT_MAGIC = 0x4f544d50,
+	DIVIDED = 4, TABLE = 2640, PARTITIONS = 4,
 	TYPE_RECORD = 1, TYPE_MARK, TYPE_INDEX,
 };
 
@@ -50,13 +54,16 @@ struct checkpoint {
 	uint64_t sequence, epoch, end, lbn, file, block;
 	uint32_t objects;
 	uint8_t index[INDEX];
+	uint32_t partitions;
+	bool unfinished;	/* the further ones are empty, whatever is there */
+	uint64_t formatting;
 };
 
 struct tape {
 	const char *name;
 	int fd;
 	uint64_t size;			/* of the file */
-	bool native, sound;
+	bool native, sound, empty;		/* whatever is in it */
 
 	/* The object that next() found; before it is lbn. */
 	bool mark;
@@ -69,6 +76,7 @@ struct tape {
 	uint64_t limit, leot;			/* offset, LBN */
 
 	/* native only */
+	uint32_t partition;
 	uint8_t uuid[16];
 	uint64_t capacity, ew, epoch;
 	struct checkpoint checkpoint;
@@ -219,16 +227,21 @@ static int next_simh(struct tape *t)
 
 static int open_native(struct tape *t, const uint8_t *h)
 {
+	bool divided = u32(h + 12) & DIVIDED;
+
 	if (u32(h + 124) != crc32c(0, h, 124))
 		return broken(t, "CRC of the file header");
-	if (u32(h + 8) != 1 || u32(h + 12) & ~3u)
+	if (u32(h + 8) != 1 || u32(h + 12) & ~7u)
 		return broken(t, "version %u, flags %x", u32(h + 8), u32(h + 12));
-	if (u32(h + 56) != 1 || u32(h + 60) != LOG)
+	if (u32(h + 56) != !divided || u32(h + 60) != LOG)
 		return broken(t, "%u partitions, the log at %u", u32(h + 56), u32(h + 60));
+	if (u32(h + 64) != t->partition || (t->partition && !divided))
+		return broken(t, "it is partition %u", u32(h + 64));
 	memcpy(t->uuid, h + 16, 16);
 	t->capacity = u64(h + 40);
 	t->ew = u64(h + 48);
-	t->limit = t->capacity ? t->capacity - t->ew : 0;
+	if (!divided)
+		t->limit = t->capacity ? t->capacity - t->ew : 0;
 	return 0;
 }
 
@@ -244,7 +257,7 @@ static void get_checkpoint(struct tape *t, unsigned int slot)
 
 	if (!get(t, page, SLOT, SLOT + slot * SLOT) || memcmp(page, "PMTCHECK", 8) ||
 	    u32(page + SLOT - 4) != crc_with_uuid(t, page, SLOT - 4) ||
-	    u64(page + 8) % 2 != slot)
+	    u64(page + 8) % 2 != slot || u32(page + 56) != t->partition)
 		return;
 	c.sequence = u64(page + 8);
 	c.epoch = u64(page + 16);
@@ -254,6 +267,9 @@ static void get_checkpoint(struct tape *t, unsigned int slot)
 	c.block = u64(page + 48);
 	c.objects = u32(page + 60);
 	memcpy(c.index, page + 64, INDEX);
+	c.partitions = u32(page + TABLE);
+	c.unfinished = u32(page + TABLE + 4) & 1;
+	c.formatting = u64(page + TABLE + 8);
 	if (!t->checkpoint.valid || c.sequence > t->checkpoint.sequence)
 		t->checkpoint = c;
 }
@@ -332,7 +348,7 @@ static int check_object(struct tape *t, const uint8_t *h)
 {
 	if (u32(h) != OBJECT_MAGIC || u32(h + 60) != crc_with_uuid(t, h, 60))
 		return broken(t, "not an object's header, or its CRC is wrong");
-	if (h[4] < TYPE_RECORD || h[4] > TYPE_INDEX || h[5] || h[6] || h[7] ||
+	if (h[4] < TYPE_RECORD || h[4] > TYPE_INDEX || h[5] || h[7] || h[6] != t->partition ||
 	    u32(h + 8) > RECORD_MAX || (h[4] == TYPE_MARK && u32(h + 8)))
 		return broken(t, "type %u, flags %u, length %u", h[4], h[5], u32(h + 8));
 	if (u64(h + 24) != t->lbn || u64(h + 32) != t->file || u64(h + 40) != t->block)
@@ -352,7 +368,7 @@ static bool goes_on(struct tape *t)
 
 	if (!get(t, h, OBJECT, t->offset) || u32(h) != OBJECT_MAGIC ||
 	    u32(h + 60) != crc_with_uuid(t, h, 60) || u64(h + 24) != t->lbn ||
-	    u64(h + 16) != t->checkpoint.epoch)
+	    u64(h + 16) != t->checkpoint.epoch || h[6] != t->partition || h[7])
 		return false;
 	length = u32(h + 8);
 	return length <= RECORD_MAX && get(t, t->data, length, t->offset + OBJECT) &&
@@ -401,17 +417,21 @@ static int next_native(struct tape *t)
 
 static int next(struct tape *t)
 {
+	if (t->empty)
+		return 0;
 	return t->native ? next_native(t) : next_simh(t);
 }
 
 /* All together */
 
-static void open_tape(struct tape *t, const char *name, uint64_t limit)
+static void open_tape(struct tape *t, const char *name, uint32_t partition,
+		      uint64_t limit)
 {
 	uint8_t header[FILE_HEADER];
 	struct stat st;
 
-	*t = (struct tape){ .name = name, .sound = true, .limit = limit, .leot = NONE };
+	*t = (struct tape){ .name = name, .partition = partition, .sound = true,
+			    .limit = limit, .leot = NONE };
 	t->fd = open(name, O_RDONLY | O_CLOEXEC);
 	t->data = malloc(RECORD_MAX);
 	if (t->fd < 0 || fstat(t->fd, &st) || !t->data) {
@@ -429,12 +449,42 @@ static void open_tape(struct tape *t, const char *name, uint64_t limit)
 	t->offset = LOG;
 }
 
+static uint32_t count_partitions(struct tape *first)
+{
+	uint32_t n = first->checkpoint.partitions;
+
+	if (n > PARTITIONS)
+		broken(first, "%u partitions", n);
+	return n && first->sound ? n : 1;
+}
+
+/* The other partition of first's tape, in name. */
+static void open_other(struct tape *t, const struct tape *first, char *name, size_t size,
+		       uint32_t partition)
+{
+	snprintf(name, size, "%s.p%u", first->name, partition);
+	open_tape(t, name, partition, 0);
+	if (!t->sound)
+		return;
+	if (memcmp(t->uuid, first->uuid, sizeof(t->uuid)))
+		broken(t, "it is of another tape");
+	else if (t->checkpoint.formatting == first->checkpoint.formatting)
+		return;
+	else if (first->checkpoint.unfinished)
+		t->empty = true;
+	else
+		broken(t, "it is of another formatting");
+}
+
 static void show(struct tape *t)
 {
-	printf("file=%s format=%s records=%" PRIu64 " bytes=%" PRIu64 " marks=%" PRIu64
-	       " crc=%08x end=%" PRIu64, t->name, t->native ? "native" : "simh",
+	printf("file=%s", t->name);
+	if (t->partition)
+		printf(" partition=%u", t->partition);
+	printf(" format=%s records=%" PRIu64 " bytes=%" PRIu64 " marks=%" PRIu64
+	       " crc=%08x end=%" PRIu64, t->native ? "native" : "simh",
 	       t->records, t->bytes, t->file, t->crc, t->offset);
-	if (t->native)
+	if (t->native && !t->partition)
 		printf(" capacity=%" PRIu64 " ew=%" PRIu64, t->capacity, t->ew);
 	if (t->leot == NONE)
 		printf(" leot=-");
@@ -450,16 +500,29 @@ static void close_tape(struct tape *t)
 	close(t->fd);
 }
 
+static bool sum_one(struct tape *t)
+{
+	while (t->sound && next(t) > 0)
+		;
+	show(t);
+	return t->sound;
+}
+
 static bool sum(const char *name, uint64_t limit)
 {
-	struct tape t;
+	char other[PATH_MAX];
+	struct tape t, p;
+	uint32_t count;
 	bool sound;
 
-	open_tape(&t, name, limit);
-	while (t.sound && next(&t) > 0)
-		;
-	show(&t);
-	sound = t.sound;
+	open_tape(&t, name, 0, limit);
+	count = count_partitions(&t);
+	sound = sum_one(&t);
+	for (uint32_t i = 1; i < count; i++) {
+		open_other(&p, &t, other, sizeof(other), i);
+		sound = sum_one(&p) && sound;
+		close_tape(&p);
+	}
 	close_tape(&t);
 	return sound;
 }
@@ -495,30 +558,51 @@ static bool differ(const struct tape *a, int got_a, const struct tape *b, int go
 }
 
 /* The sums go on behind a difference, to the end of each. */
-static bool compare(const char *name_a, const char *name_b, uint64_t limit)
+static bool compare_one(struct tape *a, struct tape *b)
 {
 	int got_a = 1, got_b = 1;
-	bool same = true, sound;
-	struct tape a, b;
+	bool same = true;
 
-	open_tape(&a, name_a, limit);
-	open_tape(&b, name_b, limit);
 	while (got_a > 0 || got_b > 0) {
-		uint64_t lbn = got_a > 0 ? a.lbn : b.lbn;
+		uint64_t lbn = got_a > 0 ? a->lbn : b->lbn;
 
 		if (got_a > 0)
-			got_a = a.sound ? next(&a) : -1;
+			got_a = a->sound ? next(a) : -1;
 		if (got_b > 0)
-			got_b = b.sound ? next(&b) : -1;
+			got_b = b->sound ? next(b) : -1;
 		if (same)
-			same = !differ(&a, got_a, &b, got_b, lbn);
+			same = !differ(a, got_a, b, got_b, lbn);
 	}
-	show(&a);
-	show(&b);
-	sound = a.sound && b.sound;
+	show(a);
+	show(b);
+	return same && a->sound && b->sound;
+}
+
+static bool compare(const char *name_a, const char *name_b, uint64_t limit)
+{
+	char other_a[PATH_MAX], other_b[PATH_MAX];
+	struct tape a, b, pa, pb;
+	uint32_t n, m;
+	bool same;
+
+	open_tape(&a, name_a, 0, limit);
+	open_tape(&b, name_b, 0, limit);
+	n = count_partitions(&a);
+	m = count_partitions(&b);
+	same = compare_one(&a, &b);
+	if (n != m)
+		printf("first difference: %u partition(s), %u\n", n, m);
+	same = same && n == m;
+	for (uint32_t i = 1; i < n && i < m; i++) {
+		open_other(&pa, &a, other_a, sizeof(other_a), i);
+		open_other(&pb, &b, other_b, sizeof(other_b), i);
+		same = compare_one(&pa, &pb) && same;
+		close_tape(&pa);
+		close_tape(&pb);
+	}
 	close_tape(&a);
 	close_tape(&b);
-	return same && sound;
+	return same;
 }
 
 static int usage(void)

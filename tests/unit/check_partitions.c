@@ -7,10 +7,11 @@
  * CHECK_SEED repeats a run of the model.
  */
 #include <check.h>
-#include <dirent.h>
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -24,8 +25,10 @@
 
 #define SLOT 4096	/* of pmt-image(5) */
 #define TABLE 2640
+#define LOG_START 12288
 
 static char folder[64], logged[4096];
+static char readers[4096];	/* where the independent readers are, or empty */
 static unsigned int seed;
 static struct rig rig;
 
@@ -83,6 +86,20 @@ static void shell(const char *format, ...)
 	vsnprintf(command + n, sizeof(command) - n, format, args);
 	va_end(args);
 	ck_assert_int_eq(system(command), 0);
+}
+
+/* What tapesum and dumpimg say; they share no code with the library. */
+static void readers_agree(const char *name, const uint64_t *eod, uint32_t count)
+{
+	if (!readers[0])
+		return;
+	shell("%s/tapesum %s > sums || { cat sums; false; }", readers, name);
+	shell("test $(grep -c sound=yes sums) = %u", count);
+	shell("%s/dumpimg %s > dump", readers, name);
+	shell("test $(grep -c partition dump) = %u", count - 1);
+	for (uint32_t p = 0; p < count; p++)
+		shell("awk '/partition/ { p = $2; next } p + 0 == %u { n++ } END "
+		      "{ exit n + 0 != %llu }' dump", p, (unsigned long long)eod[p]);
 }
 
 static bool exists(const char *name)
@@ -463,6 +480,8 @@ START_TEST(goes_to_the_partition_first)
 	ck_at(1, 3, 0, 3);
 
 	rig.place = place;
+	ck_good(rig_op(&rig, PMT_OP_TEST));	/* it moves nothing, so it can not tell */
+	ck_assert_uint_eq(rig.result.eod, PMT_UNKNOWN);
 	expect_eod();
 	ck_at(0, 1, 0, 1);
 	rig.place.partition = 1;
@@ -732,6 +751,34 @@ START_TEST(older_software)
 }
 END_TEST
 
+/* An object says of which partition it is. */
+START_TEST(objects_of_another_partition)
+{
+	unsigned char uuid[16], h[64];
+	char buffer[16];
+	uint32_t crc;
+	int fd;
+
+	fill_both("t");
+	fd = open(path("t.p1"), O_RDWR);
+	ck_assert_int_eq(pread(fd, uuid, 16, 16), 16);
+	ck_assert_int_eq(pread(fd, h, 64, LOG_START), 64);
+	ck_assert_uint_eq(h[6], 1);
+	for (unsigned char p = 0; p < 2; p++) {
+		h[6] = p;
+		crc = htole32(pmt_crc32c(pmt_crc32c(0, uuid, 16), h, 60));
+		memcpy(h + 60, &crc, 4);
+		ck_assert_int_eq(pwrite(fd, h, 64, LOG_START), 64);
+		begin_anew();
+		open_tape("t", "readonly=yes");
+		ck_assert_int_eq(locate(1, 0) == PMT_STATUS_GOOD &&
+				 rig_read(&rig, buffer, sizeof(buffer)) ==
+					 PMT_STATUS_GOOD, p);
+	}
+	close(fd);
+}
+END_TEST
+
 /*
  * FORMAT broken off.  A child dies in front of the n-th call that changes a file;
  * what was not on the disk of those in lose is not there then.  The calls stand
@@ -739,7 +786,7 @@ END_TEST
  */
 
 static struct {
-	bool armed;
+	bool armed, fails;	/* fails: that call and those behind it, with EIO */
 	long left;
 	const char *lose;	/* NULL: nothing; ends of names, or "" for all */
 	struct {
@@ -779,10 +826,14 @@ static void die(void)
 	_exit(9);
 }
 
-static void step(void)
+static bool step(void)
 {
-	if (crash.armed && crash.left-- == 0)
+	if (!crash.armed || crash.left-- > 0)
+		return true;
+	if (!crash.fails)
 		die();
+	errno = EIO;
+	return false;
 }
 
 static void keep_for_undo(int fd, off_t offset, size_t length)
@@ -816,21 +867,24 @@ static void is_safe(int fd)
 
 int fdatasync(int fd)
 {
-	step();
+	if (!step())
+		return -1;
 	is_safe(fd);
 	return (int)syscall(SYS_fdatasync, fd);
 }
 
 int fsync(int fd)
 {
-	step();
+	if (!step())
+		return -1;
 	is_safe(fd);
 	return (int)syscall(SYS_fsync, fd);
 }
 
 int ftruncate(int fd, off_t length)
 {
-	step();
+	if (!step())
+		return -1;
 	keep_for_undo(fd, length, SIZE_MAX);
 	return (int)syscall(SYS_ftruncate, fd, length);
 }
@@ -841,7 +895,8 @@ ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t offset)
 
 	for (int i = 0; i < count; i++)
 		length += iov[i].iov_len;
-	step();
+	if (!step())
+		return -1;
 	keep_for_undo(fd, offset, length);
 	return syscall(SYS_pwritev, fd, iov, count, offset, 0);
 }
@@ -849,13 +904,15 @@ ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t offset)
 int renameat2(int from_folder, const char *from, int to_folder, const char *to,
 	      unsigned int flags)
 {
-	step();
+	if (!step())
+		return -1;
 	return (int)syscall(SYS_renameat2, from_folder, from, to_folder, to, flags);
 }
 
 int unlink(const char *name)
 {
-	step();
+	if (!step())
+		return -1;
 	return (int)syscall(SYS_unlinkat, AT_FDCWD, name, 0);
 }
 
@@ -874,7 +931,7 @@ static bool die_formatting(const struct pmt_place *at, uint32_t count, long step
 		crash.armed = true;
 		crash.left = steps;
 		crash.lose = lose;
-		_exit(format(count, count > 1 ? 10 : 0) ? 1 : 0);
+		_exit(format(count, count > 1) ? 1 : 0);
 	}
 	ck_assert_int_eq(waitpid(pid, &state, 0), pid);
 	ck_assert(WIFEXITED(state));
@@ -885,8 +942,12 @@ static bool die_formatting(const struct pmt_place *at, uint32_t count, long step
 /* All of the old tape, or the new one.  True: the new one. */
 static bool old_or_new(uint32_t before, uint32_t after)
 {
+	static const uint64_t nothing[4];
 	char buffer[64];
 	bool fresh;
+
+	if (readers[0])		/* before anything is mended */
+		shell("%s/tapesum t > sums && %s/dumpimg t > dump", readers, readers);
 
 	begin_anew();
 	rig.session.unit_id = 0;
@@ -902,6 +963,8 @@ static bool old_or_new(uint32_t before, uint32_t after)
 			expect_eod();
 	}
 	ck_sense(locate(fresh ? after : before, 0), PMT_KEY_ILLEGAL, 0x24, 0x00);
+	if (fresh)
+		readers_agree("t", nothing, after);
 	begin_anew();
 	return fresh;
 }
@@ -914,7 +977,7 @@ static void repeat(const struct pmt_place *at, uint32_t count)
 	rig.session.place = *at;
 	open_tape("t", "");
 	ck_good(rig_write(&rig, "pending"));
-	ck_good(format(count, count > 1 ? 10 : 0));
+	ck_good(format(count, count > 1));
 	ck_at(0, 0, 0, 0);
 	ck_assert_uint_eq(rig.place.generation, at->generation + 1);
 	for (uint32_t p = 0; p < count; p++) {
@@ -942,9 +1005,9 @@ START_TEST(format_is_one_step)
 	struct pmt_place at;
 	int n_old = 0;
 
-	open_tape("t", capacity);
+	open_tape("t", "capacity=4M");
 	if (before > 1)
-		ck_good(format(before, 10));
+		ck_good(format(before, 1));
 	for (uint32_t p = 0; p < before; p++) {
 		ck_good(locate(p, 0));
 		ck_good(write_positioned(p ? "one" : "zero"));
@@ -969,6 +1032,57 @@ START_TEST(format_is_one_step)
 	}
 	ck_assert(fresh);
 	ck_assert_int_gt(n_old, 0);
+}
+END_TEST
+
+/* The disk fails in the middle: what is in the drive is one of the two, too. */
+START_TEST(format_fails)
+{
+	int status = PMT_STATUS_CHECK;
+
+	for (long steps = 0; status != PMT_STATUS_GOOD; steps++) {
+		char buffer[16] = "";
+		uint64_t generation;
+		bool fresh;
+
+		begin_anew();
+		shell("rm -f t*");
+		open_tape("t", "capacity=4M");
+		ck_good(rig_write(&rig, "old"));
+		crash.armed = crash.fails = true;
+		crash.left = steps;
+		status = format(2, 1);
+		crash.armed = false;
+		generation = rig.place.generation;
+		if (generation == 1)
+			ck_assert_int_eq(status, PMT_STATUS_CHECK);
+		rig.place = (struct pmt_place){ .generation = generation };
+		/* That nothing can be made durable any more is told once. */
+		if (rig_op(&rig, PMT_OP_LOAD) != PMT_STATUS_GOOD)
+			ck_good(rig_op(&rig, PMT_OP_LOAD));
+		fresh = rig_read(&rig, buffer, sizeof(buffer)) != PMT_STATUS_GOOD;
+		ck_assert_str_eq(buffer, fresh ? "" : "old");
+		ck_assert(fresh || generation == 1);
+		ck_assert_int_eq(locate(1, 0), fresh ? PMT_STATUS_GOOD : PMT_STATUS_CHECK);
+		ck_assert_int_lt(steps, 100);
+	}
+}
+END_TEST
+
+/* A filemark in one partition covers what was written before it in the other. */
+START_TEST(filemark_covers_all_partitions)
+{
+	two_partitions("t", capacity);
+	crash.armed = true;
+	crash.left = LONG_MAX;
+	ck_good(rig_write(&rig, "zero"));
+	ck_good(locate(1, 0));
+	ck_good(write_positioned("one"));
+	ck_good(rig_marks(&rig, 1));
+	crash.armed = false;
+	ck_assert_int_ge(crash.n, 3);
+	for (int i = 0; i < crash.n; i++)
+		ck_assert(crash.undo[i].fd < 0 || crash.undo[i].offset < LOG_START);
 }
 END_TEST
 
@@ -1203,6 +1317,8 @@ static void model_step(void)
 
 START_TEST(behaves_as_the_model)
 {
+	uint64_t eod[MODEL_PARTITIONS];
+
 	srandom(seed + (unsigned int)_i);
 	memset(&m, 0, sizeof(m));
 	m.generation = 1;
@@ -1213,6 +1329,11 @@ START_TEST(behaves_as_the_model)
 		model_step();
 		ck_at(m.partition, m.lbn, model_file(), model_block());
 		ck_assert_uint_eq(rig.place.generation, m.generation);
+		if (i % 100 == 0) {
+			for (uint32_t p = 0; p < m.count; p++)
+				eod[p] = m.part[p].eod;
+			readers_agree("t", eod, m.count);
+		}
 	}
 }
 END_TEST
@@ -1278,7 +1399,7 @@ static int open_mirror(const char *options_a, const char *options_b)
 {
 	char text[600];
 
-	snprintf(text, sizeof(text), "mirror(%s,%s)", spec_of("a", options_a),
+	snprintf(text, sizeof(text), "mirror(%s,delay?ms=1|%s)", spec_of("a", options_a),
 		 spec_of("b", options_b));
 	return rig_open(&rig, text);
 }
@@ -1296,6 +1417,23 @@ static uint64_t objects(const char *name, uint32_t partition)
 	eod = other.place.lbn;
 	rig_close(&other);
 	return eod;
+}
+
+static int64_t status_number(const char *object, const char *key)
+{
+	struct json_object *all, *value;
+	int64_t n;
+	char *json;
+
+	ck_assert_int_eq(pmt_drive_status_json(rig.drive, &json), 0);
+	all = value = json_tokener_parse(json);
+	free(json);
+	if (*object)
+		ck_assert(json_object_object_get_ex(all, object, &value));
+	ck_assert(json_object_object_get_ex(value, key, &value));
+	n = json_object_get_int64(value);
+	json_object_put(all);
+	return n;
 }
 
 START_TEST(mirror_formats_all_or_none)
@@ -1352,6 +1490,11 @@ START_TEST(mirror_cuts_in_a_partition)
 	ck_sense(rig.result.status, PMT_KEY_OVERFLOW, 0x00, 0x02);
 	ck_at(1, done, 0, done);
 	ck_assert_uint_eq(rig.warned.partition, 1);
+	rig_close(&rig);
+	ck_assert_uint_eq(objects("a", 1), done);
+	ck_assert_uint_eq(objects("b", 1), done);
+	rig.session.place = rig.place;
+	ck_assert_int_eq(open_mirror("", ""), 0);
 	ck_sense(write_positioned("x") == PMT_STATUS_GOOD ? PMT_STATUS_CHECK : 0,
 		 PMT_KEY_NONE, 0x00, 0x02);
 	ck_good(locate(0, 0));
@@ -1359,6 +1502,14 @@ START_TEST(mirror_cuts_in_a_partition)
 	begin_anew();
 	ck_assert_uint_eq(objects("a", 1), done + 1);
 	ck_assert_uint_eq(objects("b", 1), done + 1);
+	if (!readers[0])
+		return;
+	shell("%s/tapesum -c a b > sums && test $(grep -c partition=1 sums) = 2", readers);
+	open_tape("b", "");
+	ck_good(locate(1, done));
+	ck_good(write_positioned("other"));
+	rig_close(&rig);
+	shell("! %s/tapesum -c a b > sums", readers);
 }
 END_TEST
 
@@ -1366,7 +1517,6 @@ START_TEST(mirror_reads_the_longest_in_a_partition)
 {
 	ck_assert_int_eq(open_mirror("capacity=64M", "capacity=64M"), 0);
 	ck_good(format(2, 10));
-	ck_good(rig_write(&rig, "zero"));
 	ck_good(locate(1, 0));
 	ck_good(write_positioned("one"));
 	begin_anew();
@@ -1380,9 +1530,31 @@ START_TEST(mirror_reads_the_longest_in_a_partition)
 	expect_text("one");
 	expect_text("two");
 	expect_eod();
+	rig.place = (struct pmt_place){ .generation = 1 };
+	expect_eod();		/* what is known of partition 1 says nothing of it */
+	ck_assert_int_eq(status_number("", "fallbacks"), 0);
 	/* They are no twins: nothing is appended to the shorter one. */
 	ck_good(locate(1, 1));
 	ck_sense(write_positioned("x"), PMT_KEY_NOT_READY, 0x04, 0x03);
+}
+END_TEST
+
+START_TEST(mirror_shows_early_warning_of_each)
+{
+	static char bytes[10000];
+
+	ck_assert_int_eq(open_mirror("capacity=8M", "capacity=4M"), 0);
+	ck_good(format(2, 1));
+	for (int p = 1; p >= 0; p--) {
+		unsigned int n;
+
+		ck_good(locate((uint32_t)p, 0));
+		n = write_to(true, bytes, sizeof(bytes));
+		ck_assert_int_eq(status_number("first_ew", "partition"), p);
+		ck_assert_int_eq(status_number("first_ew", "lbn"), n - 1);
+		ck_assert_uint_eq(rig.warned.partition, p);
+	}
+	ck_assert_int_eq(status_number("first_ew", "copy"), 2);
 }
 END_TEST
 
@@ -1446,19 +1618,37 @@ static Suite *partitions_suite(void)
 	tcase_add_test(c, files_that_do_not_belong);
 	tcase_add_test(c, all_files_are_locked);
 	tcase_add_test(c, older_software);
+	tcase_add_test(c, objects_of_another_partition);
 	tcase_add_loop_test(c, format_is_one_step, 0, 4 * CHANGES);
+	tcase_add_test(c, format_fails);
+	tcase_add_test(c, filemark_covers_all_partitions);
 	tcase_add_test(c, format_in_a_set);
 	tcase_add_loop_test(c, behaves_as_the_model, 0, 6);
 	tcase_add_test(c, mirror_formats_all_or_none);
 	tcase_add_test(c, mirror_cuts_in_a_partition);
 	tcase_add_test(c, mirror_reads_the_longest_in_a_partition);
+	tcase_add_test(c, mirror_shows_early_warning_of_each);
 	tcase_add_test(c, mirror_wants_the_same_partitions);
 	tcase_add_test(c, mirror_repeats_format);
 	suite_add_tcase(s, c);
 	return s;
 }
 
-int main(void)
+/* Beside this program, in the other build. */
+static void find_readers(const char *self)
+{
+	const char *slash = strrchr(self, '/');
+	char relative[4096];
+
+	snprintf(relative, sizeof(relative), "%.*s/../../../plain/tests/system/dumpimg",
+		 slash ? (int)(slash - self) : 1, slash ? self : ".");
+	if (access(relative, X_OK) || !realpath(relative, readers))
+		printf("no tests/system/dumpimg is built: without it\n");
+	else
+		*strrchr(readers, '/') = '\0';
+}
+
+int main(int argc, char **argv)
 {
 	const char *given = getenv("CHECK_SEED");
 	SRunner *runner;
@@ -1466,6 +1656,7 @@ int main(void)
 
 	seed = given ? (unsigned int)strtoul(given, NULL, 0) : (unsigned int)time(NULL);
 	printf("seed %u\n", seed);
+	find_readers(argc ? argv[0] : "");
 	runner = srunner_create(partitions_suite());
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
