@@ -12,6 +12,7 @@
  * and for the program is position.c's.
  */
 #include <linux/sched/signal.h>
+#include <linux/timekeeping.h>
 
 #include "pmtm.h"
 
@@ -23,6 +24,19 @@ void pmtm_discard(struct pmtm_tape *tape)
 	pmt_unit_cancel(tape->unit);
 	tape->discard = pmt_unit_issued(tape->unit);
 	tape->ahead.count = 0;
+}
+
+/*
+ * An exception of a command that nobody waits for any more.  What another holder
+ * of the descriptor has written behind it, and was told is written, is not.
+ */
+static void pmtm_discard_behind(struct pmtm_tape *tape)
+{
+	if (tape->pending) {
+		tape->deferred = tape->deferred ?: -EIO;
+		tape->block = -1;
+	}
+	pmtm_discard(tape);
 }
 
 /* Something that the application was told is written, is not. */
@@ -63,18 +77,29 @@ static void pmtm_settle_abandoned(struct pmtm_tape *tape,
 				  const struct pmt_result *res)
 {
 	tape->left = false;
-	if (pmt_before(res->number, tape->discard) || cmd->op == PMT_OP_MODE)
+	if (pmt_before(res->number, tape->discard))
 		return;
-	if (res->status == PMT_STATUS_CANCELLED) {
+	if (res->status == PMT_STATUS_CHECK)
+		pmtm_discard_behind(tape);
+	if (cmd->op == PMT_OP_MODE) {
+		pmtm_look(tape, res);
+	} else if (res->status == PMT_STATUS_CANCELLED) {
 		pmtm_lose_position(tape);
-		return;
+	} else {
+		pmtm_told(tape, &res->place);
+		tape->lost &= res->status != PMT_STATUS_GOOD;
+		pmtm_look(tape, res);
 	}
-	pmtm_told(tape, &res->place);
-	if (res->status == PMT_STATUS_GOOD)
-		tape->lost = false;
-	else
-		pmtm_discard(tape);
-	pmtm_look(tape, res);
+}
+
+/* The rewind of who has exited.  Where it was not done, the next open does it. */
+static void pmtm_settle_rewind(struct pmtm_tape *tape, const struct pmt_result *res)
+{
+	if (res->status != PMT_STATUS_GOOD)
+		return;
+	tape->place = res->place;
+	pmtm_at_beginning(tape);
+	tape->rewind_owed = false;
 }
 
 static void pmtm_settle(struct pmtm_tape *tape, const struct pmt_command *cmd,
@@ -87,39 +112,57 @@ static void pmtm_settle(struct pmtm_tape *tape, const struct pmt_command *cmd,
 		pmtm_settle_abandoned(tape, cmd, res);
 	} else if (cmd->op == PMT_OP_READ || cmd->op == PMT_OP_TEST ||
 		   cmd->op == PMT_OP_MODE) {
-		if (failed && res->status == PMT_STATUS_CHECK) {
+		/* A drive's attention counts even if its bearer is not wanted. */
+		if (failed || res->key == PMT_KEY_ATTENTION)
 			pmtm_look(tape, res);
-			pmtm_discard(tape);
-		}
+		if (failed && res->status == PMT_STATUS_CHECK)
+			pmtm_discard_behind(tape);
 	} else if (cmd->op == PMT_OP_WRITE || cmd->op == PMT_OP_WRITE_FILEMARKS) {
 		pmtm_settle_write(tape, cmd, res);
 	} else if (failed) {
 		pmtm_fail(tape, res);
+	} else if (cmd->op == PMT_OP_REWIND) {
+		pmtm_settle_rewind(tape, res);
 	}
 }
 
 /* The oldest is done with.  discard does not lag behind what is in the ring. */
+static void pmtm_drop(struct pmtm_tape *tape, u32 number)
+{
+	atomic_dec(&tape->stats.in_flight);
+	pmt_unit_retire(tape->unit);
+	if (!pmt_before(number, tape->discard))
+		tape->discard = number;
+}
+
 void pmtm_retire(struct pmtm_tape *tape, const struct pmt_command *cmd,
 		 const struct pmt_result *res)
 {
 	pmtm_account(tape, cmd, res);
-	pmt_unit_retire(tape->unit);
-	if (!pmt_before(cmd->number, tape->discard))
-		tape->discard = cmd->number;
+	pmtm_drop(tape, cmd->number);
 }
 
-/* Look at all results that nobody waits for. */
-void pmtm_reap(struct pmtm_tape *tape)
+/*
+ * Look at all results that nobody waits for: how many were there.  A READ among
+ * them was ahead of the program, and does not count as its own.
+ */
+unsigned int pmtm_reap(struct pmtm_tape *tape)
 {
 	struct pmt_command cmd;
 	struct pmt_result res;
+	unsigned int n = 0;
 
 	while (pmt_unit_oldest(tape->unit, &cmd, &res)) {
 		if (tape->holding && !pmt_before(cmd.number, tape->held))
 			break;
 		pmtm_settle(tape, &cmd, &res);
-		pmtm_retire(tape, &cmd, &res);
+		if (cmd.op == PMT_OP_READ)
+			pmtm_drop(tape, cmd.number);
+		else
+			pmtm_retire(tape, &cmd, &res);
+		n++;
 	}
+	return n;
 }
 
 /* The error of something acknowledged, once. */
@@ -135,7 +178,8 @@ int pmtm_deferred(struct pmtm_tape *tape)
 
 /*
  * Until number is done.  Looking at an exception before it is what lets the
- * server go on.  0, -EINTR, -ENXIO.
+ * server go on; where there is none to look at, and still nothing moves, nothing
+ * behind it is wanted.  0, -EINTR, -ENXIO.
  */
 int pmtm_wait_done(struct pmtm_tape *tape, u32 number, unsigned int state)
 {
@@ -144,7 +188,8 @@ int pmtm_wait_done(struct pmtm_tape *tape, u32 number, unsigned int state)
 
 		if (ret)
 			return ret == -ERESTARTSYS ? -EINTR : ret;
-		pmtm_reap(tape);
+		if (!pmtm_reap(tape) && !pmt_unit_done(tape->unit, number))
+			pmtm_discard(tape);
 		if (signal_pending_state(state, current))
 			return -EINTR;
 	} while (!pmt_unit_done(tape->unit, number));

@@ -52,7 +52,16 @@ static int pmtm_settle_last(struct pmtm_tape *tape, bool nonblock)
 	if (ret)
 		return ret;
 	tape->owed = false;
-	return pmtm_deferred(tape);
+	ret = pmtm_deferred(tape);
+	if (!ret && tape->rewind_owed && !tape->lost) {
+		/* An exception before it had it cancelled. */
+		ret = pmtm_rewind(tape, PMTM_INTERRUPTIBLE);
+		if (ret != -EINTR) {
+			tape->rewind_owed = false;
+			ret = 0;
+		}
+	}
+	return ret;
 }
 
 static int pmtm_opened(struct pmtm_tape *tape, struct file *file,
@@ -77,6 +86,8 @@ static int pmtm_opened(struct pmtm_tape *tape, struct file *file,
 	tape->trailer = false;
 	tape->positioned = true;
 	ret = pmtm_load_state(tape, file, node->mode);
+	if (ret > 0)
+		ret = nonblock ? 0 : tape->ready == PMTM_NO_TAPE ? -ENOMEDIUM : -EIO;
 	if (ret)
 		goto err_close;
 	return 0;
@@ -182,13 +193,29 @@ static int pmtm_before_transfer(struct pmtm_tape *tape, size_t count)
 	if (ret)
 		return ret;
 	if (pmtm_option(tape, MT_ST_AUTO_LOCK) && tape->door == PMTM_OPEN)
-		pmtm_set_door(tape, PMTM_LOCKED_AUTO);
-	return 0;
+		ret = min(pmtm_set_door(tape, PMTM_LOCKED_AUTO), 0);
+	return tape->lost ? -EIO : ret;
 }
 
 static bool pmtm_whole_blocks(const struct pmtm_tape *tape, size_t count)
 {
 	return !tape->modes.block_size || count % tape->modes.block_size == 0;
+}
+
+/* Defaults may change the block size under the count that was looked at. */
+static int pmtm_before_write(struct pmtm_tape *tape, size_t count)
+{
+	int ret = pmtm_before_transfer(tape, count);
+
+	if (!ret && !pmtm_whole_blocks(tape, count))
+		ret = -EINVAL;
+	if (!ret && tape->read_only)
+		ret = -EACCES;
+	ret = ret ?: pmtm_write_defaults(tape);
+	ret = ret ?: pmtm_size_allowed(tape, count);
+	if (!ret && !pmtm_whole_blocks(tape, count))
+		ret = -EINVAL;
+	return ret;
 }
 
 static ssize_t pmtm_write(struct file *file, const char __user *from, size_t count,
@@ -202,13 +229,7 @@ static ssize_t pmtm_write(struct file *file, const char __user *from, size_t cou
 	ret = pmtm_usable(tape);
 	if (ret || !count)
 		goto out;
-	ret = pmtm_before_transfer(tape, count);
-	if (!ret && !pmtm_whole_blocks(tape, count))
-		ret = -EINVAL;
-	if (!ret && tape->read_only)
-		ret = -EACCES;
-	if (!ret)
-		ret = pmtm_write_defaults(tape);
+	ret = pmtm_before_write(tape, count);
 	if (ret)
 		goto out;
 	tape->flushed = false;

@@ -2,7 +2,7 @@
 /*
  * MTIOCTOP, MTIOCGET and MTIOCPOS, and the look at drive and medium that open
  * and MTLOAD take.  Operations are dispatched by a table, which says what st
- * does around each; the arithmetic of file and block is st's, on residues.
+ * does around each; what they do to the counters is position.c's.
  */
 #include <linux/capability.h>
 #include <linux/cdev.h>
@@ -53,22 +53,15 @@ static int pmtm_become_ready(struct pmtm_tape *tape, bool nonblock,
 	}
 }
 
-static int pmtm_not_ready(struct pmtm_tape *tape, const struct pmt_result *res,
-			  bool nonblock)
+/* The place stays: it may be the same tape that becomes ready. */
+static void pmtm_not_ready(struct pmtm_tape *tape, const struct pmt_result *res)
 {
-	bool no_tape = res->asc == 0x3a;
-
-	tape->ready = no_tape ? PMTM_NO_TAPE : PMTM_NOT_READY;
+	tape->ready = res->asc == 0x3a ? PMTM_NO_TAPE : PMTM_NOT_READY;
 	tape->read_only = false;
 	tape->protected = false;
 	tape->medium_seen = false;
-	tape->partition_wanted = 0;
-	tape->place.partition = 0;
 	tape->door = PMTM_OPEN;
 	pmtm_no_position(tape);
-	if (nonblock)
-		return 0;
-	return no_tape ? -ENOMEDIUM : -EIO;
 }
 
 /* What TEST told of a medium that is there. */
@@ -80,9 +73,12 @@ static void pmtm_take_medium(struct pmtm_tape *tape, const struct pmt_result *re
 	tape->protected = res->medium_flags & PMT_MEDIUM_PROTECTED;
 	tape->partitions = 1 + (res->medium_flags >> PMT_MEDIUM_MORE_SHIFT);
 	if (!tape->modes.buffered)
-		tape->options &= ~MT_ST_NOWAIT_EOF;
+		WRITE_ONCE(tape->options, tape->options & ~MT_ST_NOWAIT_EOF);
+	if (tape->modes.locked && tape->door == PMTM_OPEN)
+		tape->door = PMTM_LOCKED;
 }
 
+/* 0, 1 not ready, or -errno. */
 int pmtm_load_state(struct pmtm_tape *tape, struct file *file, unsigned int mode)
 {
 	bool nonblock = file->f_flags & O_NONBLOCK;
@@ -99,6 +95,8 @@ int pmtm_load_state(struct pmtm_tape *tape, struct file *file, unsigned int mode
 	tape->cleaning = false;
 	ret = pmtm_become_ready(tape, nonblock, &res);
 	if (ret)
+		tape->cleaning |= cleaning;
+	if (ret)
 		return ret;
 	if (res.status == PMT_STATUS_GOOD && res.place.generation != tape->session) {
 		pmtm_new_session(tape, &res);
@@ -106,8 +104,10 @@ int pmtm_load_state(struct pmtm_tape *tape, struct file *file, unsigned int mode
 	} else {
 		tape->cleaning |= cleaning;
 	}
-	if (res.status != PMT_STATUS_GOOD)
-		return pmtm_not_ready(tape, &res, nonblock);
+	if (res.status != PMT_STATUS_GOOD) {
+		pmtm_not_ready(tape, &res);
+		return 1;
+	}
 	pmtm_take_medium(tape, &res);
 	tape->read_only = tape->protected || !writes;
 	if (tape->protected && writes && !nonblock)
@@ -146,6 +146,12 @@ static int pmtm_op_bsr(struct pmtm_tape *tape, int count)
 	return pmtm_op_fsr(tape, -count);
 }
 
+/* After a reset the drive may be in another partition than the one wanted. */
+static bool pmtm_partition_lost(const struct pmtm_tape *tape)
+{
+	return tape->lost && pmtm_option(tape, MT_ST_CAN_PARTITIONS);
+}
+
 static int pmtm_op_bsfm(struct pmtm_tape *tape, int count)
 {
 	return pmtm_op_bsf(tape, count) ?: pmtm_op_fsf(tape, 1);
@@ -174,8 +180,12 @@ static int pmtm_fast_eom(struct pmtm_tape *tape)
 static int pmtm_op_eom(struct pmtm_tape *tape, int count)
 {
 	struct pmt_result res;
-	int ret;
+	int ret = 0;
 
+	if (pmtm_partition_lost(tape))
+		ret = pmtm_locate(tape, tape->partition_wanted, 0);
+	if (ret)
+		return ret;
 	if (tape->lost || pmtm_option(tape, MT_ST_FAST_MTEOM))
 		return pmtm_fast_eom(tape);
 	ret = pmtm_space(tape, PMT_SPACE_FILEMARKS, PMTM_COUNT_MAX, &res,
@@ -188,24 +198,32 @@ static int pmtm_op_eom(struct pmtm_tape *tape, int count)
 	return tape->eof == PMTM_EOD3 ? 0 : pmtm_fast_eom(tape);
 }
 
-static int pmtm_op_weof(struct pmtm_tape *tape, int count)
+static int pmtm_write_marks(struct pmtm_tape *tape, int count, bool immediate)
 {
+	int ret;
+
 	if (tape->read_only)
 		return -EACCES;
-	return count < 0 ? -EIO :
-	       pmtm_marks(tape, count, pmtm_option(tape, MT_ST_NOWAIT_EOF),
-			  PMTM_KILLABLE);
+	if (count < 0)
+		return -EIO;
+	ret = pmtm_marks(tape, count, immediate, PMTM_KILLABLE);
+	return ret > 0 ? -EIO : ret;
+}
+
+static int pmtm_op_weof(struct pmtm_tape *tape, int count)
+{
+	return pmtm_write_marks(tape, count, pmtm_option(tape, MT_ST_NOWAIT_EOF));
 }
 
 static int pmtm_op_weofi(struct pmtm_tape *tape, int count)
 {
-	if (tape->read_only)
-		return -EACCES;
-	return count < 0 ? -EIO : pmtm_marks(tape, count, true, PMTM_KILLABLE);
+	return pmtm_write_marks(tape, count, true);
 }
 
 static int pmtm_op_rew(struct pmtm_tape *tape, int count)
 {
+	if (pmtm_partition_lost(tape))
+		return pmtm_locate(tape, tape->partition_wanted, 0);
 	return pmtm_rewind(tape, PMTM_KILLABLE);
 }
 
@@ -238,12 +256,11 @@ static int pmtm_op_erase(struct pmtm_tape *tape, int count)
 
 static int pmtm_op_seek(struct pmtm_tape *tape, int count)
 {
-	u32 partition = tape->partition_wanted;
+	u32 partition = pmtm_option(tape, MT_ST_CAN_PARTITIONS) ?
+			tape->partition_wanted : tape->place.partition;
 
 	if (tape->ready != PMTM_READY)
 		return -EIO;
-	if (partition && !pmtm_option(tape, MT_ST_CAN_PARTITIONS))
-		return -EINVAL;
 	return pmtm_locate(tape, partition, (u32)count);
 }
 
@@ -280,7 +297,7 @@ static int pmtm_op_unload(struct pmtm_tape *tape, int count)
 	struct pmt_result res = {};
 	int ret = -EIO;
 
-	if (!tape->modes.locked)
+	if (!tape->modes.locked || tape->no_lock)
 		ret = pmtm_command(tape, &cmd, &res, PMTM_KILLABLE);
 	ret = pmtm_medium_changed(tape, ret, &res);
 	if (ret)
@@ -292,9 +309,11 @@ static int pmtm_op_unload(struct pmtm_tape *tape, int count)
 
 static int pmtm_op_offl(struct pmtm_tape *tape, int count)
 {
+	int ret = 0;
+
 	if (tape->door != PMTM_OPEN)
-		pmtm_set_door(tape, PMTM_OPEN);
-	return pmtm_op_unload(tape, count);
+		ret = pmtm_set_door(tape, PMTM_OPEN);
+	return ret < 0 ? ret : pmtm_op_unload(tape, count);
 }
 
 static int pmtm_op_load(struct pmtm_tape *tape, int count)
@@ -476,7 +495,7 @@ static int pmtm_op_before(struct pmtm_tape *tape, const struct pmtm_operation *o
 	    !tape->lost && tape->ready == PMTM_READY) {
 		ret = pmtm_marks(tape, 1, false, PMTM_KILLABLE);
 		if (ret)
-			return ret;
+			return ret < 0 ? ret : -EIO;
 		*count += !!(op->flags & PMTM_BACK);
 	}
 	ret = op->flags & PMTM_STAYS ? 0 : pmtm_switch_partition(tape);
@@ -508,9 +527,7 @@ static int pmtm_mtop(struct pmtm_tape *tape, struct file *file, void __user *arg
 	ret = op->run(tape, count);
 	if (!ret && mtop.mt_op == MTLOAD) {
 		tape->rewind = node->rewind;
-		ret = pmtm_load_state(tape, file, node->mode);
-		if (tape->ready != PMTM_READY && ret != -EINTR)
-			ret = 0;
+		ret = min(pmtm_load_state(tape, file, node->mode), 0);
 	}
 	return ret;
 }
@@ -529,7 +546,8 @@ static int pmtm_get(struct pmtm_tape *tape, void __user *arg)
 	if (ret)
 		return ret;
 	get.mt_type = MT_ISSCSI2;
-	get.mt_resid = tape->place.partition;
+	if (tape->ready == PMTM_READY)
+		get.mt_resid = tape->place.partition;
 	if (tape->medium_seen)
 		get.mt_dsreg = (u32)tape->density << MT_ST_DENSITY_SHIFT |
 			       (tape->modes.block_size & MT_ST_BLKSIZE_MASK);

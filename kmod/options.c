@@ -8,6 +8,8 @@
  * another mode) and before the first record at the beginning of the tape, unless
  * the program has set its own in this session.
  */
+#include <linux/dev_printk.h>
+
 #include "pmtm.h"
 
 #define PMTM_DRIVE_OPTIONS	(MT_ST_DEBUGGING | MT_ST_TWO_FM | MT_ST_FAST_MTEOM | \
@@ -47,7 +49,7 @@ u32 pmtm_options_shown(const struct pmtm_tape *tape, unsigned int mode)
 
 /* ---- settings ---- */
 
-/* Settings that the drive is to take: 0, -EINVAL out of its limits, -EIO. */
+/* Settings that the drive is to take: as pmtm_set_modes; -EINVAL out of limits. */
 static int pmtm_try_modes(struct pmtm_tape *tape, const struct pmt_modes *modes)
 {
 	u32 size = modes->block_size;
@@ -74,7 +76,7 @@ int pmtm_set_block_size(struct pmtm_tape *tape, int count)
 	ret = pmtm_try_modes(tape, &modes);
 	if (ret != -EINVAL)
 		tape->block_size_set = true;
-	return ret;
+	return ret > 0 ? -EIO : ret;
 }
 
 int pmtm_set_density(struct pmtm_tape *tape, int count)
@@ -87,16 +89,14 @@ int pmtm_set_density(struct pmtm_tape *tape, int count)
 	ret = pmtm_try_modes(tape, &modes);
 	if (!ret)
 		tape->density = count;
-	return ret;
+	return ret > 0 ? -EIO : ret;
 }
 
-int pmtm_set_compression(struct pmtm_tape *tape, int on)
+static int pmtm_try_compression(struct pmtm_tape *tape, int on)
 {
 	struct pmt_modes modes = tape->modes;
 	int ret;
 
-	if (tape->ready != PMTM_READY)
-		return -EIO;
 	modes.compression = on & 1;
 	ret = pmtm_try_modes(tape, &modes);
 	if (!ret)
@@ -104,7 +104,17 @@ int pmtm_set_compression(struct pmtm_tape *tape, int on)
 	return ret;
 }
 
-int pmtm_set_buffering(struct pmtm_tape *tape, int value)
+int pmtm_set_compression(struct pmtm_tape *tape, int on)
+{
+	int ret;
+
+	if (tape->ready != PMTM_READY)
+		return -EIO;
+	ret = pmtm_try_compression(tape, on);
+	return ret > 0 ? -EIO : ret;
+}
+
+static int pmtm_try_buffering(struct pmtm_tape *tape, int value)
 {
 	struct pmt_modes modes = tape->modes;
 
@@ -112,9 +122,17 @@ int pmtm_set_buffering(struct pmtm_tape *tape, int value)
 	return pmtm_try_modes(tape, &modes);
 }
 
+int pmtm_set_buffering(struct pmtm_tape *tape, int value)
+{
+	int ret = pmtm_try_buffering(tape, value);
+
+	return ret > 0 ? -EIO : ret;
+}
+
 /*
  * What a drive that refuses makes of ioctl's result under st: the SCSI result,
- * CHECK CONDITION, with "target failure" above where there is no hope.
+ * CHECK CONDITION, with "target failure" above where there is no hope.  A drive
+ * that has no lock is not asked again.
  */
 static int pmtm_door_result(struct pmtm_tape *tape, const struct pmt_result *res)
 {
@@ -134,13 +152,15 @@ static int pmtm_door_result(struct pmtm_tape *tape, const struct pmt_result *res
 int pmtm_set_door(struct pmtm_tape *tape, enum pmtm_door door)
 {
 	struct pmt_modes modes = tape->modes;
-	struct pmt_result res = {};
+	struct pmt_result res;
 	int ret = 0;
 
 	modes.locked = door != PMTM_OPEN;
 	if (!tape->no_lock)
 		ret = pmtm_set_modes(tape, &modes, &res);
-	if (ret == -EIO && res.status == PMT_STATUS_CHECK)
+	if (ret < 0)
+		return ret;
+	if (ret)
 		ret = pmtm_door_result(tape, &res);
 	tape->door = ret ? PMTM_LOCK_FAILS : door;
 	return ret;
@@ -157,13 +177,25 @@ static bool pmtm_modes_defined(const struct pmtm_tape *tape)
 	return n;
 }
 
-/* The drive may refuse.  Who defines modes wants to know; else st goes on. */
-static int pmtm_default_failed(struct pmtm_tape *tape, int ret)
+/*
+ * Defaults are wishes: the drive may refuse, or have other limits.  Who defines
+ * modes is told at open and write; else st goes on.  All other errors are those
+ * of what was acknowledged before, and are told.
+ */
+static int pmtm_wished(struct pmtm_tape *tape, int ret)
 {
-	if (!ret || ret == -EINTR)
+	if (ret != PMTM_REFUSED && ret != -EINVAL)
 		return ret;
 	dev_warn_ratelimited(&tape->unit->dev, "the drive refuses the mode's defaults\n");
-	return pmtm_modes_defined(tape) ? -EINVAL : 0;
+	return 0;
+}
+
+static int pmtm_default_failed(struct pmtm_tape *tape, int ret)
+{
+	bool refused = ret == PMTM_REFUSED || ret == -EINVAL;
+
+	ret = pmtm_wished(tape, ret);
+	return refused && pmtm_modes_defined(tape) ? -EINVAL : ret;
 }
 
 static int pmtm_apply_defaults(struct pmtm_tape *tape)
@@ -184,7 +216,7 @@ static int pmtm_apply_defaults(struct pmtm_tape *tape)
 	ret = pmtm_try_modes(tape, &modes);
 	if (!ret && density)
 		tape->density = modes.density;
-	return pmtm_default_failed(tape, ret);
+	return ret;
 }
 
 /* A session begins. */
@@ -196,10 +228,10 @@ int pmtm_session_defaults(struct pmtm_tape *tape)
 	tape->block_size_set = false;
 	tape->compression_set = false;
 	if (!pmtm_option(tape, MT_ST_DEF_WRITES))
-		ret = pmtm_apply_defaults(tape);
+		ret = pmtm_default_failed(tape, pmtm_apply_defaults(tape));
 	if (!ret && tape->drive_buffering >= 0)
-		ret = pmtm_set_buffering(tape, tape->drive_buffering);
-	return ret == -EIO ? 0 : ret;
+		ret = pmtm_wished(tape, pmtm_try_buffering(tape, tape->drive_buffering));
+	return ret;
 }
 
 /* Before a write: at the beginning of the tape they are applied again. */
@@ -210,10 +242,10 @@ int pmtm_write_defaults(struct pmtm_tape *tape)
 
 	if (tape->direction != PMTM_IDLE || tape->file || tape->block)
 		return 0;
-	ret = pmtm_apply_defaults(tape);
+	ret = pmtm_default_failed(tape, pmtm_apply_defaults(tape));
 	if (ret || def->compression < 0 || tape->compression_set)
 		return ret;
-	return pmtm_default_failed(tape, pmtm_set_compression(tape, def->compression));
+	return pmtm_default_failed(tape, pmtm_try_compression(tape, def->compression));
 }
 
 /* ---- MTSETDRVBUFFER, by the top four bits ---- */
@@ -234,7 +266,7 @@ static int pmtm_set_default_size(struct pmtm_tape *tape, u32 value)
 	if (def->block_size < 0 || tape->ready != PMTM_READY)
 		return 0;
 	tape->block_size_set = false;
-	return pmtm_apply_defaults(tape) == -EINTR ? -EINTR : 0;
+	return pmtm_wished(tape, pmtm_apply_defaults(tape));
 }
 
 static int pmtm_set_default_density(struct pmtm_tape *tape, u32 value)
@@ -245,7 +277,7 @@ static int pmtm_set_default_density(struct pmtm_tape *tape, u32 value)
 	if (def->density < 0 || tape->ready != PMTM_READY)
 		return 0;
 	tape->density_set = false;
-	return pmtm_apply_defaults(tape) == -EINTR ? -EINTR : 0;
+	return pmtm_wished(tape, pmtm_apply_defaults(tape));
 }
 
 /* The low byte is the switch; the one above is an algorithm, of which there is one. */
@@ -263,7 +295,7 @@ static int pmtm_set_default_compression(struct pmtm_tape *tape, u32 value)
 	if (tape->ready != PMTM_READY)
 		return 0;
 	tape->compression_set = false;
-	return pmtm_set_compression(tape, def->compression) == -EINTR ? -EINTR : 0;
+	return pmtm_wished(tape, pmtm_try_compression(tape, def->compression));
 }
 
 static int pmtm_set_default_buffering(struct pmtm_tape *tape, u32 value)
@@ -275,7 +307,7 @@ static int pmtm_set_default_buffering(struct pmtm_tape *tape, u32 value)
 	tape->drive_buffering = value & 7;
 	if (tape->ready != PMTM_READY)
 		return 0;
-	return pmtm_set_buffering(tape, tape->drive_buffering) == -EINTR ? -EINTR : 0;
+	return pmtm_wished(tape, pmtm_try_buffering(tape, tape->drive_buffering));
 }
 
 static int pmtm_set_default(struct pmtm_tape *tape, u32 count)

@@ -31,7 +31,7 @@ enum { PMTM_IN_USE, PMTM_BUSY };
 #define PMTM_NODES		(2 * PMTM_MODES)
 #define PMTM_PARTITIONS		4u	/* of which MTSETPART knows, as st */
 
-/* Slots that are kept for closing: two marks, one space back, one rewind. */
+/* Slots that are kept for closing: marks, partition, rewind, door, and again. */
 #define PMTM_KEEP	8u
 #define PMTM_AHEAD_MAX	64u
 
@@ -125,6 +125,7 @@ struct pmtm_tape {
 	u32 recovered;			/* errors since the last MTIOCGET */
 	int deferred;			/* error of what was acknowledged */
 	bool owed;			/* who exited left his closing in the ring */
+	bool rewind_owed;		/* a rewind was in it, and is not done yet */
 
 	/* state: options; survive close, and the medium */
 	u32 options;			/* MT_ST_* booleans of the drive */
@@ -158,6 +159,8 @@ struct pmtm_tape {
 	bool given;			/* this read(2) has bytes already */
 };
 
+#define PMTM_REFUSED	1	/* the drive did: not an error of anything before it */
+
 /* How to wait for a command. */
 enum pmtm_wait {
 	PMTM_KILLABLE,
@@ -188,7 +191,7 @@ void pmtm_account(struct pmtm_tape *tape, const struct pmt_command *cmd,
 void pmtm_waited(struct pmtm_tape *tape, atomic64_t *ns, u64 since);
 
 /* command.c */
-void pmtm_reap(struct pmtm_tape *tape);
+unsigned int pmtm_reap(struct pmtm_tape *tape);
 int pmtm_deferred(struct pmtm_tape *tape);
 void pmtm_discard(struct pmtm_tape *tape);
 void pmtm_retire(struct pmtm_tape *tape, const struct pmt_command *cmd,
@@ -222,7 +225,7 @@ int pmtm_wrote(struct pmtm_tape *tape, const struct pmt_command *cmd,
 	       const struct pmt_result *res);
 void pmtm_failed_late(struct pmtm_tape *tape, const struct pmt_result *res);
 void pmtm_marked(struct pmtm_tape *tape, u32 count);
-int pmtm_marks_failed(struct pmtm_tape *tape, u32 count, const struct pmt_result *res);
+void pmtm_marks_failed(struct pmtm_tape *tape, u32 count, const struct pmt_result *res);
 int pmtm_read_known(struct pmtm_tape *tape);
 int pmtm_read_mark(struct pmtm_tape *tape);
 void pmtm_read_records(struct pmtm_tape *tape, u32 records);

@@ -31,18 +31,21 @@
  * lost: nobody knows the place (a reset, a server that came back with nothing).
  * All but repositioning fails then.
  */
+#include <linux/string.h>
+
 #include "pmtm.h"
 
+/* A server that counts wrongly gives no number below "unknown". */
 static void pmtm_count_files(struct pmtm_tape *tape, int marks)
 {
 	if (tape->file >= 0)
-		tape->file += marks;
+		tape->file = max(tape->file + marks, -1);
 }
 
 static void pmtm_count_blocks(struct pmtm_tape *tape, int records)
 {
 	if (tape->block >= 0)
-		tape->block += records;
+		tape->block = max(tape->block + records, -1);
 }
 
 static int pmtm_known(u64 value)
@@ -91,6 +94,7 @@ void pmtm_no_position(struct pmtm_tape *tape)
 void pmtm_lose_position(struct pmtm_tape *tape)
 {
 	pmtm_no_position(tape);
+	memset(tape->left_at, 0, sizeof(tape->left_at));
 	tape->lost = true;
 	tape->place.lbn = PMT_UNKNOWN;
 	tape->place.file = PMT_UNKNOWN;
@@ -116,6 +120,7 @@ void pmtm_new_session(struct pmtm_tape *tape, const struct pmt_result *res)
 				 res->place.partition : 0;
 	memset(tape->left_at, 0, sizeof(tape->left_at));
 	tape->lost = false;
+	tape->no_lock = false;
 	tape->positioned = true;
 	tape->largest = 0;
 }
@@ -129,7 +134,7 @@ void pmtm_look(struct pmtm_tape *tape, const struct pmt_result *res)
 	if (res->status != PMT_STATUS_CHECK)
 		return;
 	if (tape->options & MT_ST_DEBUGGING)
-		dev_info(&tape->unit->dev, "command %u: key %x, %02x/%02x, flags %x\n",
+		dev_info_ratelimited(&tape->unit->dev, "command %u: key %x, %02x/%02x, flags %x\n",
 			 res->number, res->key, res->asc, res->ascq, res->sense);
 	if (res->key != PMT_KEY_ATTENTION)
 		return;
@@ -210,7 +215,7 @@ void pmtm_failed_late(struct pmtm_tape *tape, const struct pmt_result *res)
 	tape->place = res->place;
 	if (res->place.file != PMT_UNKNOWN)
 		tape->file = pmtm_known(res->place.file);
-	if (res->key == PMT_KEY_OVERFLOW)
+	if (tape->direction == PMTM_WRITING)
 		tape->eof = PMTM_EWERR;
 }
 
@@ -223,19 +228,18 @@ void pmtm_marked(struct pmtm_tape *tape, u32 count)
 	tape->eof = PMTM_NONE;
 }
 
-/* -EIO.  At the physical end those count that were written. */
-int pmtm_marks_failed(struct pmtm_tape *tape, u32 count, const struct pmt_result *res)
+/* At the physical end those count that were written. */
+void pmtm_marks_failed(struct pmtm_tape *tape, u32 count, const struct pmt_result *res)
 {
 	u32 done = count - res->residue;
 
-	if (res->key != PMT_KEY_OVERFLOW) {
-		tape->eof = PMTM_NONE;
-		return -EIO;
-	}
+	tape->eof = PMTM_NONE;
+	if (res->key != PMT_KEY_OVERFLOW)
+		return;
 	pmtm_count_files(tape, done);
 	tape->block = 0;
-	tape->eof = done ? PMTM_NONE : PMTM_EW;
-	return -EIO;
+	if (!done)
+		tape->eof = PMTM_EW;
 }
 
 /* ---- reading ---- */
@@ -410,7 +414,7 @@ int pmtm_spaced_records(struct pmtm_tape *tape, int count,
 		pmtm_count_files(tape, count < 0 ? -1 : 1);
 		tape->block = count < 0 ? -1 : 0;
 		tape->eof = count < 0 ? PMTM_NONE : PMTM_AT_FM;
-	} else if (res->sense & PMT_SENSE_EOM) {
+	} else if (count < 0 && res->sense & PMT_SENSE_EOM) {
 		tape->block = 0;
 	} else {
 		pmtm_count_blocks(tape, pmtm_moved(count, res));

@@ -106,7 +106,7 @@ static int pmtm_scsi_give(struct sg_io_hdr *hdr, const u8 *cdb,
 		return -EFAULT;
 	if (answer->status)
 		sense = min_t(u32, hdr->mx_sb_len, PMTM_SENSE_SIZE);
-	if (sense && copy_to_user(hdr->sbp, answer->sense, sense))
+	if (sense && hdr->sbp && copy_to_user(hdr->sbp, answer->sense, sense))
 		return -EFAULT;
 	hdr->status = answer->status;
 	hdr->masked_status = answer->status >> 1;
@@ -143,6 +143,8 @@ static int pmtm_sg_io(struct pmtm_tape *tape, void __user *arg)
 
 long pmtm_scsi(struct pmtm_tape *tape, unsigned int code, void __user *arg)
 {
+	if (!tape->definitions[tape->mode].defined)
+		return -ENXIO;
 	if (code != SG_IO || in_compat_syscall())
 		return -EINVAL;
 	if (!capable(CAP_SYS_RAWIO))

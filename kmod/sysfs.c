@@ -146,13 +146,12 @@ static u64 pmtm_bytes(const struct pmt_command *cmd, const struct pmt_result *re
 	return res->residue > 0 ? cmd->length - res->residue * size : cmd->length;
 }
 
-/* A command is done with. */
+/* A command is done, and was wanted. */
 void pmtm_account(struct pmtm_tape *tape, const struct pmt_command *cmd,
 		  const struct pmt_result *res)
 {
 	struct pmtm_stats *stats = &tape->stats;
 
-	atomic_dec(&stats->in_flight);
 	if (res->status == PMT_STATUS_CANCELLED)
 		return;
 	if (res->residue > 0 && (cmd->op == PMT_OP_READ || cmd->op == PMT_OP_WRITE))

@@ -9,6 +9,7 @@
  */
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/timekeeping.h>
 #include <linux/uaccess.h>
 
 #include "pmtm.h"
@@ -27,7 +28,10 @@ int pmtm_test(struct pmtm_tape *tape, struct pmt_result *res)
 	return ret;
 }
 
-/* What MODE SELECT would do; the unit keeps it when the server has taken it. */
+/*
+ * What MODE SELECT would do; the unit keeps it when the server has taken it.
+ * 0, PMTM_REFUSED, or -errno, which may be of what was acknowledged before.
+ */
 int pmtm_set_modes(struct pmtm_tape *tape, const struct pmt_modes *modes,
 		   struct pmt_result *res)
 {
@@ -39,10 +43,10 @@ int pmtm_set_modes(struct pmtm_tape *tape, const struct pmt_modes *modes,
 	ret = pmtm_command(tape, &cmd, res, PMTM_KILLABLE);
 	if (ret)
 		return ret;
-	if (!tape->lost)
+	if (!tape->lost && res->place.generation == place.generation)
 		tape->place = place;
 	if (res->status != PMT_STATUS_GOOD)
-		return -EIO;
+		return PMTM_REFUSED;
 	tape->modes = *modes;
 	return 0;
 }
@@ -61,6 +65,8 @@ static int pmtm_rewind_queued(struct pmtm_tape *tape)
 	tape->place.lbn = 0;
 	tape->place.file = 0;
 	tape->place.block = 0;
+	tape->left_at[tape->partition_wanted] = 0;
+	tape->rewind_owed = true;
 	pmtm_at_beginning(tape);
 	return 0;
 }
@@ -108,13 +114,13 @@ int pmtm_locate(struct pmtm_tape *tape, u32 partition, u64 lbn)
 	cmd.argument = partition;
 	tape->trailer = false;
 	ret = pmtm_command(tape, &cmd, &res, PMTM_KILLABLE);
-	if (ret == -EINTR)
+	if (ret)
 		return ret;
-	if (from != partition && from < PMTM_PARTITIONS)
+	if (from != partition && from < PMTM_PARTITIONS && !tape->lost)
 		tape->left_at[from] = left == PMT_UNKNOWN ? 0 : left;
 	pmtm_no_position(tape);
-	if (ret || res.status != PMT_STATUS_GOOD)
-		return ret ?: -EIO;
+	if (res.status != PMT_STATUS_GOOD)
+		return -EIO;
 	tape->lost = false;
 	if (!lbn)
 		pmtm_at_beginning(tape);
@@ -136,7 +142,7 @@ int pmtm_switch_partition(struct pmtm_tape *tape)
 	if (tape->direction == PMTM_WRITING) {
 		ret = pmtm_marks(tape, 1, false, PMTM_KILLABLE);
 		if (ret)
-			return ret;
+			return ret < 0 ? ret : -EIO;
 	}
 	tape->direction = PMTM_IDLE;
 	return pmtm_locate(tape, wanted, tape->left_at[wanted]);
@@ -352,15 +358,19 @@ static int pmtm_marks_through(struct pmtm_tape *tape, struct pmt_command *cmd,
 
 	if (ret)
 		return ret;
-	if (res.status == PMT_STATUS_CHECK)
-		return tape->lost ? -EIO : pmtm_marks_failed(tape, count, &res);
+	if (res.status == PMT_STATUS_CHECK) {
+		if (!tape->lost)
+			pmtm_marks_failed(tape, count, &res);
+		return PMTM_REFUSED;
+	}
 	pmtm_marked(tape, count);
 	return 0;
 }
 
 /*
  * Filemarks.  count 0 only makes durable.  Behind early warning, with eot=hold,
- * they open the way for trailers.
+ * they open the way for trailers.  0, PMTM_REFUSED, or -errno, which may be of
+ * what was acknowledged before.
  */
 int pmtm_marks(struct pmtm_tape *tape, u32 count, bool immediate,
 	       enum pmtm_wait how)
@@ -527,6 +537,8 @@ static int pmtm_read_one(struct pmtm_tape *tape, char __user *to, u32 length,
 	tape->ahead.first++;
 	tape->ahead.count--;
 	ret = pmtm_read_result(tape, &cmd, &res, &bytes);
+	if (ret < 0)
+		bytes = 0;
 	/* An exception has dropped what was read ahead: then nothing is held. */
 	tape->held = tape->ahead.first;
 	tape->holding = tape->ahead.count;
@@ -650,12 +662,12 @@ static int pmtm_finish_writing(struct pmtm_tape *tape, enum pmtm_wait how)
 	if (ret)
 		return ret;
 	ret = pmtm_marks(tape, marks, immediate, how);
-	if (ret == -EIO && !tape->lost) {
+	if (ret == PMTM_REFUSED && !tape->lost) {
 		tape->file = file;
 		tape->block = block;
 	}
 	if (ret)
-		return ret;
+		return ret < 0 ? ret : -EIO;
 	tape->eof = PMTM_AT_FM;
 	if (marks == 2) {
 		/* Between the two: no motion, the next command names the place. */
@@ -711,18 +723,23 @@ static int pmtm_finish_rewinding(struct pmtm_tape *tape, enum pmtm_wait how)
 	return ret;
 }
 
-static void pmtm_unlock(struct pmtm_tape *tape, enum pmtm_wait how)
+/* The door that the first transfer has locked.  The drive may refuse. */
+static int pmtm_unlock(struct pmtm_tape *tape, enum pmtm_wait how)
 {
-	struct pmt_command cmd;
+	struct pmt_command cmd = pmtm_prepare(tape, PMT_OP_MODE);
+	int ret;
 
 	if (how != PMTM_QUEUE) {
-		pmtm_set_door(tape, PMTM_OPEN);
-		return;
+		ret = pmtm_set_door(tape, PMTM_OPEN);
+		if (ret != -EINTR)
+			return min(ret, 0);
 	}
-	tape->modes.locked = false;
-	tape->door = PMTM_OPEN;
-	cmd = pmtm_prepare(tape, PMT_OP_MODE);
-	pmtm_issue(tape, &cmd, how);
+	pmtm_stop_ahead(tape);
+	cmd.modes.locked = false;
+	ret = pmtm_issue(tape, &cmd, PMTM_QUEUE);
+	if (!ret)
+		tape->door = PMTM_OPEN;
+	return ret;
 }
 
 /*
@@ -745,12 +762,16 @@ int pmtm_finish(struct pmtm_tape *tape, enum pmtm_wait how)
 	pmtm_stop_ahead(tape);
 	if (how != PMTM_QUEUE && !ret)
 		ret = pmtm_switch_partition(tape);
+	if (ret == -EINTR)
+		return ret;
 	if (tape->rewind) {
 		err = pmtm_finish_rewinding(tape, how);
 		ret = ret ?: err;
 	}
-	if (tape->door == PMTM_LOCKED_AUTO)
-		pmtm_unlock(tape, how);
+	if (tape->door == PMTM_LOCKED_AUTO) {
+		err = pmtm_unlock(tape, how);
+		ret = ret ?: err;
+	}
 	if (how == PMTM_QUEUE) {
 		tape->owed = true;
 		if (ret && wrote)

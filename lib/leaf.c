@@ -965,6 +965,7 @@ static bool generation_fits(struct pmt_leaf *leaf, struct pmt_request *req,
 	}
 	note_error(leaf, "not executed: the volume is not the one that was meant");
 	pmt_result_check(req, PMT_KEY_ATTENTION, 0x28, 0x00);
+	req->result.place = leaf->place;
 	return false;
 }
 

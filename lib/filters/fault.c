@@ -373,12 +373,17 @@ static void refuse(struct fault *fault, struct pmt_request *req, uint8_t key,
 	req->result.cookie = fault->cookie;
 }
 
-/* In the failure's own words.  What is recovered is no exception. */
+/*
+ * In the failure's own words.  It has no information field: for motion and marks
+ * that is 0 units not done, as st reads it.  What is recovered is no exception.
+ */
 static void fail(struct fault *fault, struct pmt_request *req, const struct orders *orders)
 {
 	refuse(fault, req, orders->failure.key, orders->failure.asc,
 	       orders->failure.ascq);
 	req->result.sense = orders->failure.sense;
+	if (req->cmd.op == PMT_OP_SPACE || req->cmd.op == PMT_OP_WRITE_FILEMARKS)
+		req->result.residue = 0;
 	if (orders->failure.key == PMT_KEY_RECOVERED && req->cmd.op != PMT_OP_READ) {
 		req->result.status = PMT_STATUS_GOOD;
 		req->result.residue = 0;

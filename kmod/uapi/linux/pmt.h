@@ -328,7 +328,8 @@ struct pmt_server_page {
 /**
  * struct pmt_limits - what the drives can take
  * @record_min: smallest record, bytes (1 or more)
- * @record_max: largest record, bytes, at most PMT_RECORD_MAX
+ * @record_max: largest record, bytes, at most PMT_RECORD_MAX.  A program can
+ *	turn this check off (MT_ST_NO_BLKLIMS): what is larger is to be refused
  * @byte_cost: cost of a byte, in 1/256
  * @record_cost: cost of a record
  * @mark_cost: cost of a filemark
