@@ -135,9 +135,12 @@ static void pmtm_drop(struct pmtm_tape *tape, u32 number)
 		tape->discard = number;
 }
 
+/* A write that failed where the program had positioned may be tried there again. */
 void pmtm_retire(struct pmtm_tape *tape, const struct pmt_command *cmd,
 		 const struct pmt_result *res)
 {
+	if (res->status == PMT_STATUS_CHECK && cmd->flags & PMT_CMD_POSITIONED)
+		tape->positioned = true;
 	pmtm_account(tape, cmd, res);
 	pmtm_drop(tape, cmd->number);
 }

@@ -369,14 +369,16 @@ static int pmtm_op_mkpart(struct pmtm_tape *tape, int count)
 	return 0;
 }
 
+/* No drive of ours has set marks. */
 static int pmtm_op_setmarks(struct pmtm_tape *tape, int count)
 {
+	tape->eof = PMTM_NONE;
 	return -EIO;
 }
 
 static int pmtm_op_wsm(struct pmtm_tape *tape, int count)
 {
-	return tape->read_only ? -EACCES : -EIO;
+	return tape->read_only ? -EACCES : pmtm_op_setmarks(tape, count);
 }
 
 /* Buffering itself, unless one of the top four bits says that it is an option. */

@@ -26,6 +26,8 @@
 #define CAPACITY_MIN	(64ull << 10)
 #define EW_MIN		4096ull
 #define EW_UNLIMITED	(64 * MIB)
+#define AHEAD_DEFAULT	(256 * MIB)
+#define AHEAD_MIN	(128ull << 10)
 
 struct pmt_image {
 	struct pmt_leaf leaf;
@@ -33,6 +35,7 @@ struct pmt_image {
 	struct pmt_set set;
 	const struct pmt_format *wanted;	/* NULL: as the file is */
 	uint64_t capacity_wanted, ew_wanted;	/* PMT_UNKNOWN: not given */
+	uint64_t ahead;
 	bool create, readonly, synchronous;
 	/* The volume in the drive: */
 	uint64_t capacity, ew;			/* of all partitions together */
@@ -158,6 +161,7 @@ static int open_first(struct pmt_image *image)
 		.readonly = image->readonly,
 		.create = image->create,
 		.synchronous = image->synchronous,
+		.ahead = image->ahead,
 		.asked_for = image->wanted,
 		.capacity = image->capacity,
 		.ew = image->ew,
@@ -182,6 +186,7 @@ static int open_further(struct pmt_image *image, uint32_t number, bool create)
 		.readonly = first->protected,
 		.create = create,
 		.synchronous = image->synchronous,
+		.ahead = image->ahead,
 		.asked_for = first->format,
 	};
 	memcpy(tape->uuid, first->uuid, sizeof(tape->uuid));
@@ -913,6 +918,7 @@ static int take_options(struct pmt_image *image, const struct pmt_spec *spec)
 
 	image->capacity_wanted = image->ew_wanted = PMT_UNKNOWN;
 	image->synchronous = true;
+	image->ahead = AHEAD_DEFAULT;
 	r = take_format(image, spec);
 	if (!r)
 		r = optional(pmt_spec_number(spec, "capacity", 0, INT64_MAX / 2,
@@ -927,6 +933,9 @@ static int take_options(struct pmt_image *image, const struct pmt_spec *spec)
 		r = optional(pmt_spec_bool(spec, "readonly", &image->readonly));
 	if (!r)
 		r = optional(pmt_spec_bool(spec, "sync", &image->synchronous));
+	if (!r)
+		r = optional(pmt_spec_number(spec, "ahead", AHEAD_MIN, INT64_MAX / 4,
+					     &image->ahead));
 	if (!r) {
 		r = had_volume = pmt_spec_number(spec, "volume", 0, INT32_MAX, &volume);
 		r = optional(r);

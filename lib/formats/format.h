@@ -104,6 +104,8 @@ struct pmt_tape {
 	uint8_t uuid[16];	/* of the medium; the first partition's file tells it */
 	uint64_t capacity;	/* bytes of the file; 0: what the disk gives */
 	uint64_t ew;		/* bytes kept for after early warning */
+	uint64_t ahead;		/* blocks are set aside so far beyond the data and ew;
+				 * again, when half of it is used up */
 	/* While it is open (fd is not -1): */
 	int fd;
 	struct stat stat;	/* at load; the size is in size */

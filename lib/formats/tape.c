@@ -21,8 +21,6 @@
 #include "format.h"
 
 #define MIB		(1ull << 20)
-#define AHEAD		(256 * MIB)	/* blocks beyond the data and ew; ... */
-#define AHEAD_LOW	(128 * MIB)	/* ... asked for again below this */
 #define AHEAD_LEAST	(64ull << 10)
 #define WRITEBACK	(8 * MIB)
 
@@ -129,10 +127,10 @@ static int set_aside(struct pmt_tape *tape, uint64_t from, uint64_t length)
 /* Blocks for upto, for ew, and for what comes; as far as the disk has them. */
 static void reserve(struct pmt_tape *tape, uint64_t upto)
 {
-	uint64_t want = upto + tape->ew + AHEAD;
+	uint64_t want = upto + tape->ew + tape->ahead;
 
 	tape->reserving = true;
-	if (!tape->can_allocate || tape->allocated >= upto + tape->ew + AHEAD_LOW)
+	if (!tape->can_allocate || tape->allocated >= upto + tape->ew + tape->ahead / 2)
 		return;
 	if (tape->capacity && want > tape->capacity)
 		want = tape->capacity;
