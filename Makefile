@@ -25,7 +25,8 @@ DAEMON := daemons/main.c daemons/control.c
 TOOL := $(sort $(wildcard tools/*.c))
 UNIT := $(sort $(wildcard tests/unit/check_*.c))
 UNIT_HELP := $(filter-out $(UNIT),$(sort $(wildcard tests/unit/*.c)))
-SYSTEM := $(sort $(wildcard tests/system/*.c))
+SYSTEM := $(sort $(wildcard tests/system/*.c tests/conformance/conform.c))
+CONFORM := $(sort $(wildcard tests/conformance/*.c))
 
 B := build/plain
 S := build/asan
@@ -63,6 +64,11 @@ $(B)/pmt: $(call objs,$(B),$(TOOL)) $(B)/libpmt.a
 	$(call say,LD,$@) $(CC) -o $@ $^ $(LDLIBS)
 
 $(B)/tests/system/%: $(B)/tests/system/%.o $(B)/libpmt.a
+	$(call say,LD,$@) $(CC) -o $@ $^ $(LDLIBS)
+
+$(B)/tests/system/tt: $(B)/tests/conformance/steps.o
+
+$(B)/tests/conformance/conform: $(call objs,$(B),$(CONFORM)) $(B)/libpmt.a
 	$(call say,LD,$@) $(CC) -o $@ $^ $(LDLIBS)
 
 $(S)/tests/unit/check_%: $(S)/tests/unit/check_%.o $(call objs,$(S),$(UNIT_HELP)) $(S)/libpmt.a
