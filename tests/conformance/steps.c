@@ -41,8 +41,14 @@
 
 #define SLOTS 16
 #define WORDS 20
+#define COUNTS 16
 #define BUFFER (80u << 20)
 #define SIZE(array) (sizeof(array) / sizeof((array)[0]))
+
+struct count {
+	char name[64];
+	long long last;
+};
 
 struct steps {
 	char folder[128], base[32], unit[32];	/* "/dev/", "npmtm3" less 'n' */
@@ -52,6 +58,7 @@ struct steps {
 	int slots[SLOTS];
 	char *buffer;
 	struct timespec before, after, start;	/* the last call; "time 0" */
+	struct count counts[COUNTS];
 	char *answer;
 	size_t size;
 };
@@ -139,11 +146,19 @@ static int open_flags(const char *word)
 	return flags;
 }
 
+/* The seconds of an open that waited, only tens of them if it waited for long. */
+static void print_wait(FILE *out, long ms)
+{
+	if (ms >= 30000)
+		fprintf(out, " (%lds)", ms / 10000 * 10);
+	else if (ms > 900)
+		fprintf(out, " (%lds)", (ms + 500) / 1000);
+}
+
 static void verb_open(struct call *c)
 {
 	struct timespec start;
 	char path[256];
-	long ms;
 	int fd;
 
 	node_path(c->s, path, sizeof(path), word(c, 2));
@@ -155,9 +170,7 @@ static void verb_open(struct call *c)
 		*c->slot = fd;
 		fputs("ok", c->out);
 	}
-	ms = since(&start);
-	if (ms > 900)
-		fprintf(c->out, " (%lds)", (ms + 500) / 1000);
+	print_wait(c->out, since(&start));
 }
 
 static void verb_close(struct call *c)
@@ -599,32 +612,68 @@ static void verb_reset(struct call *c)
 
 /* ---- the nodes themselves ---- */
 
-/* The lines of a node's attribute, in one. */
-static void verb_sysfs(struct call *c)
+/* An attribute of a node: NULL, and an answer, if there is none. */
+static FILE *open_attribute(struct call *c)
 {
-	char path[256], line[256];
-	const char *blank = "";
+	char path[256];
 	struct stat st;
 	FILE *in;
 
 	node_path(c->s, path, sizeof(path), word(c, 1));
 	if (stat(path, &st) < 0) {
 		answer(c, -1);
-		return;
+		return NULL;
 	}
 	snprintf(path, sizeof(path), "/sys/dev/char/%u:%u/%s", major(st.st_rdev),
 		 minor(st.st_rdev), word(c, 2));
 	in = fopen(path, "re");
-	if (!in) {
+	if (!in)
 		answer(c, -1);
+	return in;
+}
+
+/* All lines of it, in one. */
+static void verb_sysfs(struct call *c)
+{
+	FILE *in = open_attribute(c);
+	const char *blank = "";
+	char line[256];
+
+	if (!in)
 		return;
-	}
 	while (fgets(line, sizeof(line), in)) {
 		line[strcspn(line, "\n")] = '\0';
 		fprintf(c->out, "%s%s", blank, line);
 		blank = " ";
 	}
 	fclose(in);
+}
+
+static struct count *find_count(struct steps *s, const char *name)
+{
+	int i = 0;
+
+	while (i < COUNTS - 1 && *s->counts[i].name && strcmp(s->counts[i].name, name))
+		i++;
+	return &s->counts[i];
+}
+
+/* How much more it is than the last time, if it was asked for before. */
+static void verb_count(struct call *c)
+{
+	struct count *count = find_count(c->s, word(c, 2));
+	FILE *in = open_attribute(c);
+	long long value = 0;
+
+	if (!in)
+		return;
+	if (fscanf(in, "%lld", &value) != 1)
+		fputs("no number", c->out);
+	else if (*count->name)
+		fprintf(c->out, "%lld", value - count->last);
+	fclose(in);
+	snprintf(count->name, sizeof(count->name), "%s", word(c, 2));
+	count->last = value;
 }
 
 static void verb_chmod(struct call *c)
@@ -853,6 +902,7 @@ static const struct verb {
 	{ "sginq", verb_sginq },	/* SLOT BYTE...: one that reads 255 bytes */
 	{ "reset", verb_reset },	/* SLOT: SG_SCSI_RESET of the device */
 	{ "sysfs", verb_sysfs },	/* NODE FILE */
+	{ "count", verb_count },	/* NODE FILE: growth since it was asked for */
 	{ "chmod", verb_chmod },	/* NODE MODE */
 	{ "alarm", verb_alarm },	/* MS: SIGALRM comes */
 	{ "took", verb_took },		/* MS: "less" or "more" did the last call */
