@@ -199,7 +199,7 @@ static bool unique(const struct conform *conform)
 	return true;
 }
 
-static void forget(struct conform *conform)
+static void free_all(struct conform *conform)
 {
 	for (int i = 0; i < conform->n; i++) {
 		free(conform->tests[i].id);
@@ -281,23 +281,32 @@ static void reset_modes(struct steps *steps)
 	}
 }
 
+static void do_all(struct steps *steps, const char *const *lines)
+{
+	for (; *lines; lines++)
+		steps_do(steps, *lines);
+}
+
 /*
- * The second "blank" is for a new session: what was set here is nothing that the
- * application has set.  Without a control the cartridge is erased.
+ * A new session with partitions allowed makes st forget how many it has seen, the
+ * one behind it what was set here.  Without a control the cartridge is erased.
  */
 static void reset(struct steps *steps)
 {
-	static const char *const before[] = {
-		"op 0 MTUNLOCK", "op 0 MTSETBLK 0", "op 0 MTSETDRVBUFFER 1",
-		"op 0 MTCOMPRESSION 1", "op 0 MTREW",
+	static const char *const forget_partitions[] = {
+		"open 0 nst0 rwn", "op 0 MTSETDRVBUFFER 0x10000507", "close 0",
+		"ctl blank", "open 0 nst0 rwn", NULL,
+	};
+	static const char *const forget_values[] = {
+		"op 0 MTUNLOCK", "op 0 MTREW", "op 0 MTSETBLK 0",
+		"op 0 MTSETDRVBUFFER 1", "op 0 MTCOMPRESSION 1", "stat 0", NULL,
 	};
 	bool control = !*steps_do(steps, "ctl blank");
 
 	reset_modes(steps);
-	steps_do(steps, "open 0 nst0 rwn");
-	for (size_t i = 0; i < SIZE(before); i++)
-		steps_do(steps, before[i]);
+	do_all(steps, forget_partitions);
 	reset_options(steps);
+	do_all(steps, forget_values);
 	if (!control)
 		steps_do(steps, "op 0 MTERASE 0");
 	steps_do(steps, "close 0");
@@ -538,6 +547,6 @@ int main(int argc, char **argv)
 		list(&conform);
 	else
 		r = run_device(&conform, argv[optind], o.control);
-	forget(&conform);
+	free_all(&conform);
 	return r;
 }
