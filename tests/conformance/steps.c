@@ -552,7 +552,7 @@ static void verb_getfl(struct call *c)
 
 static void verb_fstat(struct call *c)
 {
-	struct stat st;
+	struct stat st = { .st_mode = 0 };
 
 	answer(c, fstat(c->fd, &st));
 	fprintf(c->out, " mode=%o size=%ld", st.st_mode & S_IFMT, (long)st.st_size);
