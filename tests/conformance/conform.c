@@ -20,6 +20,7 @@
  *
  * What could not be done here is never left out in silence: "ID skipped: reason".
  */
+#include "random.h"
 #include "steps.h"
 
 #include <dirent.h>
@@ -199,7 +200,7 @@ static bool unique(const struct conform *conform)
 	return true;
 }
 
-static void free_all(struct conform *conform)
+static void forget(struct conform *conform)
 {
 	for (int i = 0; i < conform->n; i++) {
 		free(conform->tests[i].id);
@@ -281,32 +282,23 @@ static void reset_modes(struct steps *steps)
 	}
 }
 
-static void do_all(struct steps *steps, const char *const *lines)
-{
-	for (; *lines; lines++)
-		steps_do(steps, *lines);
-}
-
 /*
- * A new session with partitions allowed makes st forget how many it has seen, the
- * one behind it what was set here.  Without a control the cartridge is erased.
+ * The second "blank" is for a new session: what was set here is nothing that the
+ * application has set.  Without a control the cartridge is erased.
  */
 static void reset(struct steps *steps)
 {
-	static const char *const forget_partitions[] = {
-		"open 0 nst0 rwn", "op 0 MTSETDRVBUFFER 0x10000507", "close 0",
-		"ctl blank", "open 0 nst0 rwn", NULL,
-	};
-	static const char *const forget_values[] = {
-		"op 0 MTUNLOCK", "op 0 MTREW", "op 0 MTSETBLK 0",
-		"op 0 MTSETDRVBUFFER 1", "op 0 MTCOMPRESSION 1", "stat 0", NULL,
+	static const char *const before[] = {
+		"op 0 MTUNLOCK", "op 0 MTSETBLK 0", "op 0 MTSETDRVBUFFER 1",
+		"op 0 MTCOMPRESSION 1", "op 0 MTREW",
 	};
 	bool control = !*steps_do(steps, "ctl blank");
 
 	reset_modes(steps);
-	do_all(steps, forget_partitions);
+	steps_do(steps, "open 0 nst0 rwn");
+	for (size_t i = 0; i < SIZE(before); i++)
+		steps_do(steps, before[i]);
 	reset_options(steps);
-	do_all(steps, forget_values);
 	if (!control)
 		steps_do(steps, "op 0 MTERASE 0");
 	steps_do(steps, "close 0");
@@ -531,6 +523,8 @@ int main(int argc, char **argv)
 	struct conform conform = { .n = 0 };
 	int r;
 
+	if (random_wanted(argc, argv))
+		return random_main(argc, argv);
 	if (!get_options(&conform, &o, argc, argv))
 		return usage();
 	r = read_folder(&conform, o.folder);
@@ -547,6 +541,6 @@ int main(int argc, char **argv)
 		list(&conform);
 	else
 		r = run_device(&conform, argv[optind], o.control);
-	free_all(&conform);
+	forget(&conform);
 	return r;
 }
