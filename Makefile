@@ -75,6 +75,8 @@ $(S)/tests/unit/check_%: $(S)/tests/unit/check_%.o $(call objs,$(S),$(UNIT_HELP)
 	$(call say,LD,$@) $(CC) -fsanitize=address,undefined -o $@ $^ \
 		$(LDLIBS) $$(pkg-config --libs check)
 
+$(S)/tests/unit/check_random: $(call objs,$(S),$(filter-out %/conform.c,$(CONFORM)))
+
 unit-programs: $(patsubst %.c,$(S)/%,$(UNIT))
 system-programs: $(patsubst %.c,$(B)/%,$(SYSTEM))
 
