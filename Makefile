@@ -108,7 +108,7 @@ install: all
 		$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 
 clean:
-	rm -rf build/plain build/asan build/kmod
+	rm -rf build/plain build/asan build/kmod build/oracle
 
 -include $(shell find $(B) $(S) -name '*.d' 2>/dev/null)
 

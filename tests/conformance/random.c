@@ -9,8 +9,8 @@
  * differ there on purpose.
  *
  * If the answers differ, steps are taken away from the episode for as long as the
- * answers still differ somewhere.  What is left is printed as a script, and cannot
- * lose any one step more.
+ * answers still differ somewhere.  What is left is printed as a script, of which no
+ * one step can be left out, unless finding that took too many tries.
  */
 #include "random.h"
 
