@@ -746,6 +746,26 @@ static void fail(struct oracle *o, struct scsi_cmnd *cmd)
 		cmd->sense_buffer[0] = 0x71;
 }
 
+static void execute(struct oracle *o, struct scsi_cmnd *cmd);
+
+/* What is recovered is done, and told. */
+static void fail_or_recover(struct oracle *o, struct scsi_cmnd *cmd)
+{
+	struct failure failure = o->failure;
+
+	if (failure.key != RECOVERED_ERROR || failure.flags) {
+		fail(o, cmd);
+		return;
+	}
+	o->failure.left = 0;
+	execute(o, cmd);
+	o->failure.left = failure.left;
+	if (cmd->result == SAM_STAT_GOOD)
+		fail(o, cmd);
+	else
+		o->failure.left--;
+}
+
 static void execute(struct oracle *o, struct scsi_cmnd *cmd)
 {
 	u8 op = cmd->cmnd[0], flags = commands[op].flags;
@@ -755,7 +775,7 @@ static void execute(struct oracle *o, struct scsi_cmnd *cmd)
 		o->attention = false;
 		check(cmd, UNIT_ATTENTION, o->attention_asc, o->attention_ascq);
 	} else if (o->failure.left && op == o->failure.op) {
-		fail(o, cmd);
+		fail_or_recover(o, cmd);
 	} else if (op == TEST_UNIT_READY && o->not_ready) {
 		o->not_ready--;
 		check(cmd, NOT_READY, 4, 1);
