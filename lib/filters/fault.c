@@ -375,7 +375,7 @@ static void refuse(struct fault *fault, struct pmt_request *req, uint8_t key,
 
 /*
  * In the failure's own words.  It has no information field: for motion and marks
- * that is 0 units not done, as st reads it.  What is recovered is no exception.
+ * that is 0 units not done, as st reads it.
  */
 static void fail(struct fault *fault, struct pmt_request *req, const struct orders *orders)
 {
@@ -384,11 +384,16 @@ static void fail(struct fault *fault, struct pmt_request *req, const struct orde
 	req->result.sense = orders->failure.sense;
 	if (req->cmd.op == PMT_OP_SPACE || req->cmd.op == PMT_OP_WRITE_FILEMARKS)
 		req->result.residue = 0;
-	if (orders->failure.key == PMT_KEY_RECOVERED && req->cmd.op != PMT_OP_READ) {
-		req->result.status = PMT_STATUS_GOOD;
-		req->result.residue = 0;
-		req->result.room = 0;
-	}
+}
+
+/* What is recovered is no exception: it is done, and told. */
+static void recover(struct pmt_request *req, const struct orders *orders)
+{
+	if (req->result.status != PMT_STATUS_GOOD || req->result.key)
+		return;
+	req->result.key = PMT_KEY_RECOVERED;
+	req->result.asc = orders->failure.asc;
+	req->result.ascq = orders->failure.ascq;
 }
 
 static void answer(struct fault *fault, struct pmt_request *req, enum verdict verdict,
@@ -443,7 +448,7 @@ static void fault_execute(struct pmt_drive *drive, struct pmt_request *req)
 	struct fault *fault = (struct fault *)drive;
 	enum verdict verdict;
 	struct orders orders;
-	bool due;
+	bool due, recovered;
 
 	pthread_mutex_lock(&fault->lock);
 	orders = fault->orders;
@@ -454,7 +459,8 @@ static void fault_execute(struct pmt_drive *drive, struct pmt_request *req)
 	verdict = judge(fault, &req->cmd);
 	orders = fault->orders;
 	pthread_mutex_unlock(&fault->lock);
-	if (verdict != PASSES) {
+	recovered = verdict == FAILS && orders.failure.key == PMT_KEY_RECOVERED;
+	if (verdict != PASSES && !recovered) {
 		answer(fault, req, verdict, &orders);
 		return;
 	}
@@ -463,6 +469,8 @@ static void fault_execute(struct pmt_drive *drive, struct pmt_request *req)
 		child_does(fault, req);
 		learn(fault, req, &orders);
 	}
+	if (recovered)
+		recover(req, &orders);
 	if (due)
 		strike(fault, req);
 }

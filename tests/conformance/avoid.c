@@ -15,6 +15,12 @@
  *	load_of_loaded	st keeps the counters of before
  *	stale_state	after an unload st shows bits of the former tape
  *	large_count	st cuts the counts of SPACE and WRITE FILEMARKS to 24 bits
+ *	counted_wrongly	st adds where it should subtract: of a negative count that meets
+ *			an end, of records back to the beginning from an unknown block,
+ *			over a mark from an unknown file; and it believes a failing
+ *			SPACE on the way to the end
+ *	no_information	of blocks that do not fit, told without their number, st takes all
+ *			for written
  *	unasked		a condition that is pending: for MTIOCGET and MTIOCPOS the drive
  *			is not asked
  *	reset		what UNIT ATTENTION other than 28 does differs by kernel
@@ -110,6 +116,37 @@ static bool large_count(const struct shadow *s, const struct step *step, bool ol
 	       !step_is_op(step, "MTSETDRVBUFFER") && labs(n) > MOST_COUNTED;
 }
 
+/* Whether so many records back there is a mark, or the beginning. */
+static bool meets_any(const struct shadow *s, long n)
+{
+	if (s->place < 0 || s->doubtful)
+		return true;
+	for (long i = s->place - 1; n > 0; i--, n--)
+		if (i < 0 || s->objects[i] <= 0)
+			return true;
+	return false;
+}
+
+static bool counted_wrongly(const struct shadow *s, const struct step *step, bool old)
+{
+	long n = step_number(step, 3, 1);
+
+	(void)old;
+	if (!step_is(step, "op") || step_is_op(step, "MTSETBLK") ||
+	    step_is_op(step, "MTSETDRVBUFFER"))
+		return false;
+	if (n < 0 || (step_is_op(step, "MTEOM") && s->failures && s->failing == 0x11))
+		return true;
+	return step_is_op(step, "MTBSR") && !(s->file_known && s->block_known) &&
+	       meets_any(s, n);
+}
+
+static bool no_information(const struct shadow *s, const struct step *step, bool old)
+{
+	(void)old;
+	return s->block && step_is(step, "write") && s->failures && s->failing == 0x0a;
+}
+
 static bool unasked(const struct shadow *s, const struct step *step, bool old)
 {
 	(void)old;
@@ -158,6 +195,8 @@ static const struct {
 	{ "load_of_loaded", load_of_loaded },
 	{ "stale_state", stale_state },
 	{ "large_count", large_count },
+	{ "counted_wrongly", counted_wrongly },
+	{ "no_information", no_information },
 	{ "unasked", unasked },
 	{ "reset", reset },
 	{ "loaded_later", loaded_later },

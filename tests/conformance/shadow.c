@@ -396,6 +396,7 @@ static void learn_op(struct shadow *s, const struct step *step, const char *answ
 
 	bool first = is_one_of(step, mark_first, SIZE(mark_first));
 
+	s->file_known = s->block_known = step_is_op(step, "MTREW") && !failed(answer);
 	leave_block(s);
 	s->mark_ahead = false;
 	if (!failed(answer))
@@ -417,6 +418,7 @@ static void learn_open(struct shadow *s, const struct step *step, const char *an
 	if (s->open || strncmp(answer, "ok", 2))
 		return;
 	s->open = true;
+	s->file_known = s->block_known = false;
 	s->nonblocking = strchr(step->words[3], 'n');
 	s->read_only = !strchr(step->words[3], 'w');
 	s->rewinding = step->words[2][0] != 'n';
@@ -470,6 +472,8 @@ static void learn_stat(struct shadow *s, const char *answer)
 
 	leave_block(s);
 	s->mark_ahead = false;
+	s->file_known = strstr(answer, "f=") && !strstr(answer, "f=-");
+	s->block_known = strstr(answer, "b=") && !strstr(answer, " b=-");
 	if (modes)
 		s->block = strtol(modes + 6, NULL, 16) & 0xffffff;
 }
