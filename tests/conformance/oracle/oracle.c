@@ -753,7 +753,7 @@ static void fail_or_recover(struct oracle *o, struct scsi_cmnd *cmd)
 {
 	struct failure failure = o->failure;
 
-	if (failure.key != RECOVERED_ERROR || failure.flags) {
+	if (failure.key != RECOVERED_ERROR) {
 		fail(o, cmd);
 		return;
 	}
@@ -764,6 +764,8 @@ static void fail_or_recover(struct oracle *o, struct scsi_cmnd *cmd)
 		fail(o, cmd);
 	else
 		o->failure.left--;
+	if (cmd->result != SAM_STAT_GOOD && cmd->sense_buffer[2] == END_OF_MEDIUM)
+		cmd->sense_buffer[2] |= RECOVERED_ERROR;
 }
 
 static void execute(struct oracle *o, struct scsi_cmnd *cmd)
