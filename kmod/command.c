@@ -233,8 +233,10 @@ int pmtm_send(struct pmtm_tape *tape, struct pmt_command *cmd, const void __user
 		return ret;
 	atomic_inc(&tape->stats.in_flight);
 	switch (cmd->op) {
-	case PMT_OP_WRITE:
 	case PMT_OP_WRITE_FILEMARKS:
+		tape->positioned &= !cmd->count;	/* 0 marks write nothing */
+		break;
+	case PMT_OP_WRITE:
 	case PMT_OP_ERASE:
 		tape->positioned = false;
 		break;

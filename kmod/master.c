@@ -10,6 +10,7 @@
 #include <linux/compat.h>
 #include <linux/fs.h>
 #include <linux/sched/signal.h>
+#include <linux/string.h>
 #include <linux/uaccess.h>
 
 #include "pmtm.h"
@@ -85,6 +86,7 @@ static int pmtm_opened(struct pmtm_tape *tape, struct file *file,
 	tape->flushed = false;
 	tape->trailer = false;
 	tape->positioned = true;
+	memset(tape->left_writing, 0, sizeof(tape->left_writing));
 	ret = pmtm_load_state(tape, file, node->mode);
 	if (ret > 0)
 		ret = nonblock ? 0 : tape->ready == PMTM_NO_TAPE ? -ENOMEDIUM : -EIO;

@@ -256,12 +256,13 @@ static int pmtm_op_erase(struct pmtm_tape *tape, int count)
 
 static int pmtm_op_seek(struct pmtm_tape *tape, int count)
 {
-	u32 partition = pmtm_option(tape, MT_ST_CAN_PARTITIONS) ?
-			tape->partition_wanted : tape->place.partition;
-
 	if (tape->ready != PMTM_READY)
 		return -EIO;
-	return pmtm_locate(tape, partition, (u32)count);
+	if (pmtm_option(tape, MT_ST_CAN_PARTITIONS))
+		return pmtm_locate(tape, tape->partition_wanted, (u32)count);
+	if (tape->partition_wanted)
+		return -EINVAL;
+	return pmtm_locate(tape, tape->place.partition, (u32)count);
 }
 
 static int pmtm_op_lock(struct pmtm_tape *tape, int count)

@@ -121,6 +121,7 @@ struct pmtm_tape {
 	u32 partitions;			/* of the medium */
 	u32 partition_wanted;		/* by MTSETPART: gone to at the next motion */
 	u64 left_at[PMTM_PARTITIONS];	/* LBN in the others; 0: not been there */
+	bool left_writing[PMTM_PARTITIONS];	/* in this open: a mark is due */
 	struct pmt_modes modes;
 	u32 recovered;			/* errors since the last MTIOCGET */
 	int deferred;			/* error of what was acknowledged */

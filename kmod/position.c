@@ -35,17 +35,16 @@
 
 #include "pmtm.h"
 
-/* A server that counts wrongly gives no number below "unknown". */
 static void pmtm_count_files(struct pmtm_tape *tape, int marks)
 {
 	if (tape->file >= 0)
-		tape->file = max(tape->file + marks, -1);
+		tape->file += marks;
 }
 
 static void pmtm_count_blocks(struct pmtm_tape *tape, int records)
 {
 	if (tape->block >= 0)
-		tape->block = max(tape->block + records, -1);
+		tape->block += records;
 }
 
 static int pmtm_known(u64 value)
@@ -116,8 +115,10 @@ void pmtm_new_session(struct pmtm_tape *tape, const struct pmt_result *res)
 {
 	tape->session = res->place.generation;
 	pmtm_told(tape, &res->place);
-	tape->partition_wanted = res->place.partition < PMTM_PARTITIONS ?
-				 res->place.partition : 0;
+	tape->partition_wanted = 0;
+	if (pmtm_option(tape, MT_ST_CAN_PARTITIONS) &&
+	    res->place.partition < PMTM_PARTITIONS)
+		tape->partition_wanted = res->place.partition;
 	memset(tape->left_at, 0, sizeof(tape->left_at));
 	tape->lost = false;
 	tape->no_lock = false;

@@ -128,24 +128,24 @@ int pmtm_locate(struct pmtm_tape *tape, u32 partition, u64 lbn)
 }
 
 /*
- * To where MTSETPART has said, before anything else moves.  What was written in
- * the partition that is left gets its filemark.
+ * To where MTSETPART has said, before anything else moves.  A filemark that is
+ * due at close stays due, in the partition that it belongs to.
  */
 int pmtm_switch_partition(struct pmtm_tape *tape)
 {
-	u32 wanted = tape->partition_wanted;
+	u32 wanted = tape->partition_wanted, from = tape->place.partition;
 	int ret;
 
 	if (!pmtm_option(tape, MT_ST_CAN_PARTITIONS) || tape->ready != PMTM_READY ||
-	    tape->lost || wanted == tape->place.partition)
+	    tape->lost || wanted == from)
 		return 0;
-	if (tape->direction == PMTM_WRITING) {
-		ret = pmtm_marks(tape, 1, false, PMTM_KILLABLE);
-		if (ret)
-			return ret < 0 ? ret : -EIO;
-	}
-	tape->direction = PMTM_IDLE;
-	return pmtm_locate(tape, wanted, tape->left_at[wanted]);
+	ret = pmtm_locate(tape, wanted, tape->left_at[wanted]);
+	if (ret)
+		return ret;
+	if (from < PMTM_PARTITIONS)
+		tape->left_writing[from] = tape->direction == PMTM_WRITING;
+	tape->direction = tape->left_writing[wanted] ? PMTM_WRITING : PMTM_IDLE;
+	return 0;
 }
 
 /* ---- writing ---- */
@@ -564,6 +564,14 @@ static ssize_t pmtm_take_rest(struct pmtm_tape *tape, char __user *to, size_t co
 	return length;
 }
 
+/* Can that byte be written?  It stays as it is. */
+static int pmtm_fault_in(char __user *to)
+{
+	char byte;
+
+	return get_user(byte, to) ?: put_user(byte, to);
+}
+
 /* In fixed mode a read is a number of blocks, then the rest of one is kept. */
 static ssize_t pmtm_read_fixed(struct pmtm_tape *tape, char __user *to, size_t count)
 {
@@ -574,6 +582,9 @@ static ssize_t pmtm_read_fixed(struct pmtm_tape *tape, char __user *to, size_t c
 
 	if (taken < 0)
 		return taken;
+	/* Before the tape moves: what is lost here can not be read again. */
+	if (pmtm_fault_in(to) || pmtm_fault_in(to + count - 1))
+		return -EFAULT;
 	while (done < count) {
 		u32 wanted = min_t(size_t, count - done, chunk);
 		u32 length = DIV_ROUND_UP(wanted, size) * size;
@@ -644,10 +655,8 @@ static int pmtm_finish_reading(struct pmtm_tape *tape, enum pmtm_wait how)
 	ret = pmtm_space(tape, PMT_SPACE_FILEMARKS, 1, &res, how);
 	if (ret)
 		return ret;
-	if (res.status != PMT_STATUS_GOOD) {
-		tape->block = -1;
-		return -EIO;
-	}
+	if (res.status != PMT_STATUS_GOOD)
+		return -EIO;	/* the counters stay, as under st */
 	return pmtm_read_mark(tape);
 }
 
@@ -656,6 +665,7 @@ static int pmtm_finish_writing(struct pmtm_tape *tape, enum pmtm_wait how)
 	u32 marks = pmtm_option(tape, MT_ST_TWO_FM) ? 2 : 1;
 	bool immediate = pmtm_option(tape, MT_ST_NOWAIT_EOF);
 	int file = tape->file, block = tape->block, ret;
+	enum pmtm_eof eof = tape->eof;
 
 	pmtm_reap(tape);
 	ret = pmtm_deferred(tape);
@@ -665,6 +675,7 @@ static int pmtm_finish_writing(struct pmtm_tape *tape, enum pmtm_wait how)
 	if (ret == PMTM_REFUSED && !tape->lost) {
 		tape->file = file;
 		tape->block = block;
+		tape->eof = eof;
 	}
 	if (ret)
 		return ret < 0 ? ret : -EIO;
@@ -707,6 +718,50 @@ static int pmtm_finish_transfer(struct pmtm_tape *tape, enum pmtm_wait how)
 	    pmtm_option(tape, MT_ST_SYSV))
 		return pmtm_finish_reading(tape, how);
 	return 0;
+}
+
+/* A mark that is due in another partition: it names its place, none is gone to. */
+static int pmtm_finish_partition(struct pmtm_tape *tape, u32 partition,
+				 enum pmtm_wait how)
+{
+	struct pmt_command cmd = pmtm_prepare(tape, PMT_OP_WRITE_FILEMARKS);
+	struct pmt_place here = tape->place;
+	struct pmt_result res;
+	int ret;
+
+	cmd.count = 1;
+	cmd.flags = PMT_CMD_POSITIONED;
+	cmd.place.partition = partition;
+	cmd.place.lbn = tape->left_at[partition];
+	cmd.place.file = PMT_UNKNOWN;
+	cmd.place.block = PMT_UNKNOWN;
+	tape->left_writing[partition] = false;
+	if (how == PMTM_QUEUE) {
+		pmtm_stop_ahead(tape);
+		ret = pmtm_issue(tape, &cmd, how);
+		if (!ret)
+			pmtm_acknowledge(tape, &cmd);
+		return ret;
+	}
+	ret = pmtm_command(tape, &cmd, &res, how);
+	if (!ret && res.status != PMT_STATUS_GOOD)
+		ret = -EIO;
+	if (!tape->lost)
+		tape->place = here;
+	tape->left_at[partition] += !ret;
+	return ret;
+}
+
+static int pmtm_finish_partitions(struct pmtm_tape *tape, enum pmtm_wait how)
+{
+	u32 partition;
+	int ret = 0;
+
+	for (partition = 0; partition < PMTM_PARTITIONS && !ret; partition++)
+		if (tape->left_writing[partition] && !tape->lost &&
+		    partition != tape->place.partition)
+			ret = pmtm_finish_partition(tape, partition, how);
+	return ret;
 }
 
 /* A place that is lost stays so: nobody has asked for it. */
@@ -760,6 +815,8 @@ int pmtm_finish(struct pmtm_tape *tape, enum pmtm_wait how)
 	if (tape->eof == PMTM_FM_PENDING)
 		tape->eof = PMTM_NONE;
 	pmtm_stop_ahead(tape);
+	if (!ret)
+		ret = pmtm_finish_partitions(tape, how);
 	if (how != PMTM_QUEUE && !ret)
 		ret = pmtm_switch_partition(tape);
 	if (ret == -EINTR)
