@@ -92,6 +92,7 @@ struct fault {
 	uint32_t cookie;		/* of the child's last result */
 	bool locked;			/* the door, as the last MODE said */
 	bool single;			/* the medium is known to have one partition */
+	bool moved;			/* by an order; the next attention tells where to */
 	pthread_mutex_t lock;
 	struct orders orders;
 };
@@ -308,6 +309,7 @@ static void carry_out(struct fault *fault)
 			wipe(fault);
 		else
 			to_beginning(fault, &place);
+		fault->moved = true;
 		pthread_mutex_lock(&fault->lock);
 	}
 }
@@ -335,7 +337,9 @@ static bool writes(const struct pmt_command *cmd)
 }
 
 /* What a command uses up is used up.  Lock held. */
-static enum verdict judge(struct fault *fault, const struct pmt_command *cmd)
+/* A failure that is recovered stops nothing. */
+static enum verdict judge(struct fault *fault, const struct pmt_command *cmd,
+			  bool *recovered)
 {
 	struct orders *orders = &fault->orders;
 
@@ -345,7 +349,9 @@ static enum verdict judge(struct fault *fault, const struct pmt_command *cmd)
 	}
 	if (orders->failure.count && orders->failure.opcode == opcode_of(fault, cmd)) {
 		orders->failure.count--;
-		return FAILS;
+		*recovered = orders->failure.key == PMT_KEY_RECOVERED;
+		if (!*recovered)
+			return FAILS;
 	}
 	if (orders->notready && cmd->op == PMT_OP_TEST) {
 		orders->notready--;
@@ -366,24 +372,25 @@ static struct pmt_place where(struct fault *fault, const struct orders *orders,
 	return place;
 }
 
+/*
+ * A refusal of the filter's own has no information field: for motion and marks
+ * that is 0 units not done, as st reads it.
+ */
 static void refuse(struct fault *fault, struct pmt_request *req, uint8_t key,
 		   uint8_t asc, uint8_t ascq)
 {
 	pmt_result_check(req, key, asc, ascq);
 	req->result.cookie = fault->cookie;
+	if (req->cmd.op == PMT_OP_SPACE || req->cmd.op == PMT_OP_WRITE_FILEMARKS)
+		req->result.residue = 0;
 }
 
-/*
- * In the failure's own words.  It has no information field: for motion and marks
- * that is 0 units not done, as st reads it.
- */
+/* In the failure's own words. */
 static void fail(struct fault *fault, struct pmt_request *req, const struct orders *orders)
 {
 	refuse(fault, req, orders->failure.key, orders->failure.asc,
 	       orders->failure.ascq);
 	req->result.sense = orders->failure.sense;
-	if (req->cmd.op == PMT_OP_SPACE || req->cmd.op == PMT_OP_WRITE_FILEMARKS)
-		req->result.residue = 0;
 }
 
 /* What is recovered is no exception: it is done, and told. */
@@ -392,6 +399,7 @@ static void recover(struct pmt_request *req, const struct orders *orders)
 	if (req->result.status != PMT_STATUS_GOOD || req->result.key)
 		return;
 	req->result.key = PMT_KEY_RECOVERED;
+	req->result.sense |= orders->failure.sense & PMT_SENSE_EOM;
 	req->result.asc = orders->failure.asc;
 	req->result.ascq = orders->failure.ascq;
 }
@@ -402,7 +410,9 @@ static void answer(struct fault *fault, struct pmt_request *req, enum verdict ve
 	switch (verdict) {
 	case ATTENTION:
 		refuse(fault, req, PMT_KEY_ATTENTION, orders->asc, orders->ascq);
-		req->result.place = where(fault, orders, true);
+		if (fault->moved)
+			req->result.place = where(fault, orders, true);
+		fault->moved = false;
 		break;
 	case FAILS:
 		fail(fault, req, orders);
@@ -424,7 +434,7 @@ static void answer(struct fault *fault, struct pmt_request *req, enum verdict ve
 	case PASSES:
 		break;
 	}
-	if ((verdict == FAILS || verdict == PROTECTED) &&
+	if ((verdict == FAILS || verdict == PROTECTED || verdict == ATTENTION) &&
 	    (req->cmd.flags & PMT_CMD_HERE))
 		req->result.place = where(fault, orders, true);
 }
@@ -448,7 +458,7 @@ static void fault_execute(struct pmt_drive *drive, struct pmt_request *req)
 	struct fault *fault = (struct fault *)drive;
 	enum verdict verdict;
 	struct orders orders;
-	bool due, recovered;
+	bool due, recovered = false;
 
 	pthread_mutex_lock(&fault->lock);
 	orders = fault->orders;
@@ -456,11 +466,10 @@ static void fault_execute(struct pmt_drive *drive, struct pmt_request *req)
 	pmt_delay(orders.delay);
 	pthread_mutex_lock(&fault->lock);
 	carry_out(fault);
-	verdict = judge(fault, &req->cmd);
+	verdict = judge(fault, &req->cmd, &recovered);
 	orders = fault->orders;
 	pthread_mutex_unlock(&fault->lock);
-	recovered = verdict == FAILS && orders.failure.key == PMT_KEY_RECOVERED;
-	if (verdict != PASSES && !recovered) {
+	if (verdict != PASSES) {
 		answer(fault, req, verdict, &orders);
 		return;
 	}
