@@ -9,20 +9,34 @@
  *
  *	waiting_open	not a difference: it would take two minutes
  *	blocks_to_end	of a read of several blocks that runs into the end of data
- *			without a mark before it, st loses the blocks
+ *			without a mark before it, or if the tape is gone, st loses the
+ *			blocks, or has read them before
  *	mark_twice	st counts a mark twice that it has seen and the reader has not,
- *			if the next operation spaces over marks
+ *			if the next operation spaces over marks, or leaves it behind
  *	load_of_loaded	st keeps the counters of before
- *	stale_state	after an unload st shows bits of the former tape
+ *	stale_state	without a tape st shows bits of the former one
  *	large_count	st cuts the counts of SPACE and WRITE FILEMARKS to 24 bits
  *	counted_wrongly	st adds where it should subtract: of a negative count that meets
  *			an end, of records back to the beginning from an unknown block,
- *			over a mark from an unknown file; and it believes a failing
- *			SPACE on the way to the end
+ *			over a mark from an unknown file; and it believes that a SPACE
+ *			which failed without a number has done it all, to below 0
  *	no_information	of blocks that do not fit, told without their number, st takes all
  *			for written
- *	unasked		a condition that is pending: for MTIOCGET and MTIOCPOS the drive
- *			is not asked
+ *	other_commands	a failure of a SCSI command that pmt has no need of there: SPACE
+ *			behind st's reading ahead of blocks, between two marks, and over
+ *			set marks; WRITE FILEMARKS for a set mark; LOAD for MTRETEN; and
+ *			UNLOAD where a door is locked and nothing behind it
+ *	opened_unready	the counters of a tape that became ready stay unknown to st
+ *	changed_open	another medium that is met in a session: in older kernels the next
+ *			one does not know of it
+ *	mark_of_nothing	behind a read, a write that the drive never sees (ENOSPC, the end
+ *			being known) has st write a filemark at close
+ *	kept_protection	a session that met a protected tape stays so to st, whatever is
+ *			loaded
+ *	same_tape	another medium is told, but it is the same, and somewhere: st says
+ *			at the beginning
+ *	unasked		a condition that is pending, or a tape that is gone: for MTIOCGET
+ *			and MTIOCPOS the drive is not asked
  *	reset		what UNIT ATTENTION other than 28 does differs by kernel
  *	loaded_later	of a session that was opened without a tape, for reading only
  *			st forgets that; and in older kernels the counters stay unknown
@@ -67,7 +81,7 @@ static bool blocks_to_end(const struct shadow *s, const struct step *step, bool 
 	(void)old;
 	if (!reads(step) || !s->block)
 		return false;
-	if (s->place < 0)
+	if (s->place < 0 || !s->loaded)
 		return true;
 	asked = shadow_blocks_asked(s, step_number(step, 2, 0));
 	for (long i = s->place; i < s->place + asked; i++) {
@@ -84,7 +98,7 @@ static bool blocks_to_end(const struct shadow *s, const struct step *step, bool 
 static bool mark_twice(const struct shadow *s, const struct step *step, bool old)
 {
 	static const char *const names[] = {
-		"MTFSF", "MTFSFM", "MTEOM", "MTBSF", "MTBSFM",
+		"MTFSF", "MTFSFM", "MTEOM", "MTBSF", "MTBSFM", "MTCOMPRESSION", "MTLOCK",
 	};
 
 	(void)old;
@@ -103,7 +117,7 @@ static bool load_of_loaded(const struct shadow *s, const struct step *step, bool
 static bool stale_state(const struct shadow *s, const struct step *step, bool old)
 {
 	(void)old;
-	return step_is(step, "stat") && s->open && s->unloaded;
+	return step_is(step, "stat") && s->open && (s->unloaded || s->empty);
 }
 
 static bool large_count(const struct shadow *s, const struct step *step, bool old)
@@ -116,15 +130,73 @@ static bool large_count(const struct shadow *s, const struct step *step, bool ol
 	       !step_is_op(step, "MTSETDRVBUFFER") && labs(n) > MOST_COUNTED;
 }
 
+static bool other_commands(const struct shadow *s, const struct step *step, bool old)
+{
+	bool spacing = s->failures && s->failing == 0x11;
+	bool spaces = s->block || s->options & OPTION_TWO_FM;
+
+	(void)old;
+	if (step_is_ctl(step, "fail"))
+		return step_hex(step, 2) == 0x11 && spaces;
+	if (step_is_op(step, "MTRETEN"))
+		return s->failures && (s->failing == 0x01 || s->failing == 0x1b);
+	if (!s->loaded && s->open && step_is_op(step, "MTUNLOAD"))
+		return true;
+	if (s->block && s->open && step_is_ctl(step, "eject"))
+		return true;
+	if (step_is_op(step, "MTWSM"))
+		return s->attention || (s->failures && s->failing == 0x10);
+	if (step_is_op(step, "MTFSS") || step_is_op(step, "MTBSS"))
+		return s->attention || spacing;
+	return spacing && (step_is_op(step, "MTSETBLK") ||
+			   step_is_op(step, "MTSETDRVBUFFER"));
+}
+
+static bool opened_unready(const struct shadow *s, const struct step *step, bool old)
+{
+	(void)old;
+	return s->not_ready && (step_is_op(step, "MTLOAD") ||
+				(s->loaded && step_is(step, "open")));
+}
+
+static bool changed_open(const struct shadow *s, const struct step *step, bool old)
+{
+	return old && step_is_ctl(step, "insert") && s->open;
+}
+
+static bool mark_of_nothing(const struct shadow *s, const struct step *step, bool old)
+{
+	(void)old;
+	return s->read_failed && step_is(step, "write");
+}
+
+static bool kept_protection(const struct shadow *s, const struct step *step, bool old)
+{
+	(void)old;
+	return s->open && step_is_ctl(step, "wp");
+}
+
+static bool same_tape(const struct shadow *s, const struct step *step, bool old)
+{
+	(void)s;
+	(void)old;
+	return step_is_ctl(step, "ua") && step_hex(step, 2) == 0x28;
+}
+
 /* Whether so many records back there is a mark, or the beginning. */
 static bool meets_any(const struct shadow *s, long n)
 {
 	if (s->place < 0 || s->doubtful)
 		return true;
 	for (long i = s->place - 1; n > 0; i--, n--)
-		if (i < 0 || s->objects[i] <= 0)
+		if (i < 0 || i >= s->count || s->objects[i] <= 0)
 			return true;
 	return false;
+}
+
+static bool space_fails(const struct shadow *s)
+{
+	return s->attention || !s->loaded || (s->failures && s->failing == 0x11);
 }
 
 static bool counted_wrongly(const struct shadow *s, const struct step *step, bool old)
@@ -135,7 +207,7 @@ static bool counted_wrongly(const struct shadow *s, const struct step *step, boo
 	if (!step_is(step, "op") || step_is_op(step, "MTSETBLK") ||
 	    step_is_op(step, "MTSETDRVBUFFER"))
 		return false;
-	if (n < 0 || (step_is_op(step, "MTEOM") && s->failures && s->failing == 0x11))
+	if (n < 0 || (space_fails(s) && (n > 1 || step_is_op(step, "MTEOM"))))
 		return true;
 	return step_is_op(step, "MTBSR") && !(s->file_known && s->block_known) &&
 	       meets_any(s, n);
@@ -150,6 +222,8 @@ static bool no_information(const struct shadow *s, const struct step *step, bool
 static bool unasked(const struct shadow *s, const struct step *step, bool old)
 {
 	(void)old;
+	if (is_look(step) && s->open && !s->loaded)
+		return s->block || step_is(step, "pos");
 	return is_look(step) && s->open &&
 	       (s->attention || (s->failures && s->failing == 0x34));
 }
@@ -197,6 +271,12 @@ static const struct {
 	{ "large_count", large_count },
 	{ "counted_wrongly", counted_wrongly },
 	{ "no_information", no_information },
+	{ "other_commands", other_commands },
+	{ "opened_unready", opened_unready },
+	{ "changed_open", changed_open },
+	{ "mark_of_nothing", mark_of_nothing },
+	{ "kept_protection", kept_protection },
+	{ "same_tape", same_tape },
 	{ "unasked", unasked },
 	{ "reset", reset },
 	{ "loaded_later", loaded_later },

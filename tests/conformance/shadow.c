@@ -153,6 +153,7 @@ static void learn_write(struct shadow *s, const struct step *step, const char *a
 		return;
 	leave_block(s);
 	s->mark_ahead = false;
+	s->read_failed = false;
 	s->doubtful = failed(answer) || (s->doubtful && s->writing);
 	s->writing = true;
 	if (unreal(s, WRITE) || failed(answer)) {
@@ -213,6 +214,7 @@ static void learn_read(struct shadow *s, const struct step *step, const char *an
 	if (refused(answer))
 		return;
 	s->writing = false;
+	s->read_failed = !strcmp(answer, "-1 EIO");
 	if (unreal(s, READ)) {
 		s->place = UNKNOWN;
 		s->mark_ahead = true;
@@ -399,6 +401,7 @@ static void learn_op(struct shadow *s, const struct step *step, const char *answ
 	s->file_known = s->block_known = step_is_op(step, "MTREW") && !failed(answer);
 	leave_block(s);
 	s->mark_ahead = false;
+	s->read_failed &= is_one_of(step, mark_later, SIZE(mark_later));
 	if (!failed(answer))
 		learn_modes(s, step);
 	if (first && !refused(answer))
@@ -418,6 +421,7 @@ static void learn_open(struct shadow *s, const struct step *step, const char *an
 	if (s->open || strncmp(answer, "ok", 2))
 		return;
 	s->open = true;
+	s->read_failed = false;
 	s->file_known = s->block_known = false;
 	s->nonblocking = strchr(step->words[3], 'n');
 	s->read_only = !strchr(step->words[3], 'w');

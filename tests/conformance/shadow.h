@@ -60,6 +60,7 @@ struct shadow {
 	bool writing;		/* a mark is written before it moves */
 	bool doubtful;		/* or is it not? */
 	bool buffered;		/* no direct I/O: a read of a part of a block was seen */
+	bool read_failed;	/* the last transfer was a read, and failed */
 	bool file_known, block_known;	/* st's counters are not -1, for sure */
 	bool mark_ahead;	/* st may have seen a mark that the reader has not */
 	unsigned long options;
