@@ -12,9 +12,9 @@
 # word, not ours.
 
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/oracle"
 
 LIMIT=200
-oracle_module=$top/build/oracle/${PMT_VM:-6.1}/oracle.ko
 
 table_motion() {
 	cat <<-'END'
@@ -299,25 +299,6 @@ case_density() {
 	stop_server
 	serve "image:$T/a.tape"
 	says 'Density code 0x46 \(LTO-4\)' mt -f "$NTAPE" status
-}
-
-# The oracle's first drive.
-oracle() {
-	local node
-	[ -e "$oracle_module" ] || skip "the oracle is not built (tests/conformance/oracle/build)"
-	[ -d /sys/module/st ] || later "eventually 10 rmmod st"
-	later "eventually 10 rmmod oracle"
-	modprobe st || skip "no st"
-	ok insmod "$oracle_module" drives=1 arena=32
-	CTL=/sys/bus/platform/devices/oracle.0/ctl
-	eventually 30 oracle_node || fail "no node of the oracle"
-	NTAPE=$node
-}
-
-oracle_node() {
-	node=$(find "${CTL%/ctl}/" -path '*/scsi_tape/nst*' -name 'nst*[0-9]' | head -n 1)
-	node=/dev/${node##*/}
-	[ -c "$node" ]
 }
 
 case_real_st() {
