@@ -325,6 +325,18 @@ case_mbuffer_tapeaware() {
 	ok cmp "$T/out" <(head -c 600000 "$T/in")
 }
 
+# For dump: of sizes that stay, as it depends on them.  When the last of several
+# volumes ends with a full record, dump 0.4b47 leaves its end out, on whatever tape.
+disk_files() {
+	local name
+	mkdir -p "$T/src/lib" "$T/src/man"
+	for name in lib/leaf.c lib/spec.c man/pmt.8 man/pmtm.4; do
+		head -c 30000 /dev/urandom > "$T/src/$name"
+	done
+	head -c 300000 /dev/urandom > "$T/src/random"
+	: > "$T/src/empty"
+}
+
 make_disk() {
 	ok truncate -s 12M "$T/disk"
 	ok mkfs.ext2 -q "$T/disk"
@@ -351,7 +363,7 @@ restored() {
 
 case_dump_and_restore() {
 	mirror_unit
-	some_files
+	disk_files
 	make_disk 1000000
 	quietly dump -0 -q -f "$TAPE" "$T/mnt"
 	out
@@ -369,7 +381,7 @@ case_dump_and_restore() {
 # The second dump of a tape is one of what has changed.
 case_dump_levels() {
 	mirror_unit
-	some_files
+	disk_files
 	make_disk 200000
 	quietly dump -0 -u -q -D "$T/dates" -f "$NTAPE" "$T/mnt"
 	at 1 0
@@ -396,7 +408,7 @@ is_later() { touch "$T/now"; [ "$(stat -c %Y "$T/now")" -gt "$(stat -c %Y "$1")"
 # One that is chosen by hand, and nothing else.
 case_restore_interactive() {
 	mirror_unit
-	some_files
+	disk_files
 	make_disk 100000
 	quietly dump -0 -q -f "$TAPE" "$T/mnt"
 	out
@@ -415,7 +427,7 @@ case_restore_interactive() {
 dump_volumes() {
 	local n=$1
 	shift
-	some_files
+	disk_files
 	make_disk 1500000
 	change
 	quietly dump -0 -q -F "$T/change" "$@" -f "$NTAPE" "$T/mnt"
@@ -436,7 +448,7 @@ case_dump_over_volumes() {
 case_dump_over_volumes_by_size() {
 	new_unit
 	mirror_of_sets 'image:%s?capacity=4M'
-	dump_volumes 3 -B 1000
+	dump_volumes 3 -B 800
 }
 
 main "$@"
