@@ -4,6 +4,7 @@
 #	make modules	pmts.ko and pmtm.ko for KERNEL (6.1 or 6.12), in build/kmod
 #	make demo	the main job, in a machine that it boots (HOST=1: here)
 #	make check	all tests (HOST=1: the system tests here)
+#	make conformance	pmt beside the real st, on both kernels; part of check
 #	make install	DESTDIR=, PREFIX=
 #
 # demo and check install what is missing first, by tests/vm/setup.
@@ -92,8 +93,18 @@ demo: setup
 	$(Q)HOST=$(HOST) tests/demo/demo -k $(KERNEL)
 
 check: setup
-	$(Q)$(MAKE) --no-print-directory all unit-programs system-programs modules
+	$(Q)$(MAKE) --no-print-directory all unit-programs system-programs modules \
+		conformance-modules
 	$(Q)HOST=$(HOST) tests/check -k $(KERNEL)
+
+# pmt and the real st side by side.
+conformance: setup
+	$(Q)$(MAKE) --no-print-directory all system-programs conformance-modules
+	$(Q)tests/conformance/conformance
+
+conformance-modules:
+	$(Q)for k in 6.1 6.12; do WERROR=$(if $(CI),1) tests/vm/modules $$k && \
+		tests/conformance/oracle/build $$k || exit 1; done
 
 install: all
 	install -D -m 755 $(B)/pmt $(DESTDIR)$(PREFIX)/sbin/pmt
@@ -112,6 +123,6 @@ clean:
 
 -include $(shell find $(B) $(S) -name '*.d' 2>/dev/null)
 
-.PHONY: all setup modules demo check install clean unit-programs system-programs
+.PHONY: all setup modules demo check conformance conformance-modules install clean unit-programs system-programs
 .SECONDARY:
 .DELETE_ON_ERROR:

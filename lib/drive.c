@@ -538,6 +538,10 @@ const char *pmt_op_name(unsigned int op)
 		return "cut";
 	if (op == PMT_OP_SYNC)
 		return "sync";
+	if (op == PMT_OP_PARTITIONS)
+		return "partitions";
+	if (op == PMT_OP_MAY_FORMAT)
+		return "may format";
 	return op < sizeof(names) / sizeof(names[0]) && names[op] ? names[op] : "?";
 }
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # law 2 and the end-of-tape promise: ENOSPC means that what was acknowledged is
-# on every copy, and nothing else.  eot=st is in the vectors, G1 and following.
+# on every copy, and nothing else.  eot=st is in conformance, G1 and following.
 
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/oracle"

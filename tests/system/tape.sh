@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# law 4: what the vectors of st do not have: records up to 16 MiB, who may open,
+# law 4: what conformance does not have: records up to 16 MiB, who may open,
 # and calls with bad arguments.
 
 . "$(dirname "$0")/lib.sh"

@@ -197,7 +197,8 @@ struct pmt_modes {
  * @PMT_OP_LOAD: load or re-load the medium, at its beginning
  * @PMT_OP_UNLOAD: rewind, unload
  * @PMT_OP_ERASE: from the place on; argument 1 the whole rest (long)
- * @PMT_OP_FORMAT: argument partitions; count the size of the last one in MB
+ * @PMT_OP_FORMAT: argument partitions; count > 0 MB (of 10^6) of each behind the
+ *	first, < 0 -MB of the first.  Behind it the first's beginning, empty
  * @PMT_OP_MODE: set modes
  */
 enum pmt_op {
