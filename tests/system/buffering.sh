@@ -89,11 +89,12 @@ case_error_told_by_stat() {
 		write 0 1000 2 -> 1000
 		ctl settle
 		stat 0 -> -1 EIO
-		write 0 1000 3 -> 1000
+		write 0 1000 3 -> -1 EIO
 		op 0 MTWEOF 1 -> 0
+		write 0 1000 3 -> 1000
 		close 0 -> 0" || fail "the answers differ"
 	is "$(dumpimg "$T/a.tape" | awk '{ print $2 }' | tr '\n' ' ')" \
-		"record record mark " "objects in the image"
+		"record mark record mark " "objects in the image"
 }
 
 case_error_told_by_write() {

@@ -333,7 +333,7 @@ case_control_fail() {
 		op 0 MTSETBLK 512 -> -1 EIO
 		op 0 MTSETBLK 512 -> 0
 		ctl fail 1e 5 0 24 0 1
-		op 0 MTLOCK -> -1 EIO
+		op 0 MTLOCK -> 1026
 		op 0 MTLOCK -> 0
 		op 0 MTUNLOCK -> 0
 		close 0 -> 0'

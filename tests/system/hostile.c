@@ -147,7 +147,7 @@ static void bad_partition(struct pmt_result *r, uint32_t *done)
 static void bad_medium(struct pmt_result *r, uint32_t *done)
 {
 	(void)done;
-	r->medium_flags = 0xf0;
+	r->medium_flags = 0x08;
 }
 
 static void bad_cancelled(struct pmt_result *r, uint32_t *done)
