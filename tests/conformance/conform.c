@@ -385,7 +385,8 @@ static void run_chain(struct conform *conform, int first, int behind)
 	bool ran = true;
 	long start = now();
 
-	reset(conform->steps);
+	if (!to_skip(conform, &conform->tests[first]))
+		reset(conform->steps);
 	for (int i = first; i < behind; i++) {
 		const struct test *test = &conform->tests[i];
 
