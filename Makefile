@@ -27,6 +27,7 @@ TOOL := $(sort $(wildcard tools/*.c))
 UNIT := $(sort $(wildcard tests/unit/check_*.c))
 UNIT_HELP := $(filter-out $(UNIT),$(sort $(wildcard tests/unit/*.c)))
 SYSTEM := $(sort $(wildcard tests/system/*.c tests/conformance/conform.c))
+FUZZ := $(filter-out %_fuzz.c,$(sort $(wildcard tests/fuzz/*.c)))
 CONFORM := $(sort $(wildcard tests/conformance/*.c))
 
 B := build/plain
@@ -67,6 +68,9 @@ $(B)/pmt: $(call objs,$(B),$(TOOL)) $(B)/libpmt.a
 $(B)/tests/system/%: $(B)/tests/system/%.o $(B)/libpmt.a
 	$(call say,LD,$@) $(CC) -o $@ $^ $(LDLIBS)
 
+$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/libpmt.a
+	$(call say,LD,$@) $(CC) -o $@ $^ $(LDLIBS)
+
 $(B)/tests/system/tt: $(B)/tests/conformance/steps.o
 
 $(B)/tests/conformance/conform: $(call objs,$(B),$(CONFORM)) $(B)/libpmt.a
@@ -79,7 +83,7 @@ $(S)/tests/unit/check_%: $(S)/tests/unit/check_%.o $(call objs,$(S),$(UNIT_HELP)
 $(S)/tests/unit/check_random: $(call objs,$(S),$(filter-out %/conform.c,$(CONFORM)))
 
 unit-programs: $(patsubst %.c,$(S)/%,$(UNIT))
-system-programs: $(patsubst %.c,$(B)/%,$(SYSTEM))
+system-programs: $(patsubst %.c,$(B)/%,$(SYSTEM) $(FUZZ))
 
 setup:
 	$(Q)tests/vm/setup
