@@ -521,6 +521,8 @@ static void storm_results(void)
 	char *page = get(h.area[RESULTS]);
 	size_t at = PMT_PAGE_AREA + any() % (h.size[RESULTS] - PMT_PAGE_AREA);
 
+	if (below(2))
+		at = (size_t)((char *)result(get(h.next) + below(2)) - page) + below(128);
 	for (uint32_t n = below(64); n; n--)
 		page[at++ % h.size[RESULTS]] = (char)any();
 	nap(20);
@@ -543,13 +545,12 @@ static void storm_flips(void)
 {
 	struct pmt_result *res = result(get(h.next) + below(2)), right = *res;
 
-	for (int i = 0; i < 200; i++) {
+	for (int i = 0; i < 2000; i++) {
 		set(res->residue, i % 2 ? right.residue : (int64_t)any());
 		set(res->place.partition, i % 2 ? right.place.partition : (uint32_t)any());
 		set(res->place.generation, i % 2 ? right.place.generation : any());
 		set(res->status, (uint16_t)(i % 2 ? right.status : below(4)));
 	}
-	nap(10);
 }
 
 enum end { END_STAY, END_EXIT, END_KILL, END_CLOSE, END_HOLDER, END_SILENT };
@@ -946,6 +947,8 @@ static void serve(uint64_t until)
 			return;
 		}
 		*result(h.next) = res;
+		if (over)
+			nap(below(1000));	/* the storm's turn */
 		set(server_page()->done, done);
 		/* Nothing falls any more: it is answered. */
 		if (res.status != PMT_STATUS_CANCELLED)
