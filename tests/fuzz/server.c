@@ -144,7 +144,7 @@ static struct {
 	size_t size[AREAS];
 	char *home[AREAS], *away[AREAS];	/* where an area may be mapped */
 	char *area[AREAS];			/* and where it is */
-	bool unmapped;
+	bool unmapped;		/* not all areas are where they were */
 	uint32_t stop;
 	uint32_t next;			/* number */
 	uint64_t generation;
@@ -637,7 +637,7 @@ static void side_limits(bool valid)
 
 static void refuse(int got, const char *what)
 {
-	if (got >= 0)
+	if (got >= 0 && !get(h.unmapped))
 		bad("not refused: %s", what);
 	count(refusals);
 }
@@ -690,7 +690,7 @@ static void side_move(int area)
 		got = map_at(to, area);
 	}
 	if (got == MAP_FAILED) {
-		h.unmapped = true;	/* detached: whoever touches it falls, and looks */
+		set(h.unmapped, true);	/* detached: whoever touches it falls, and looks */
 		return;
 	}
 	set(h.area[area], to);
@@ -746,7 +746,7 @@ static void side_maps(void)
 				      MADV_HUGEPAGE, MADV_REMOVE, MADV_WILLNEED };
 	int area = (int)below(AREAS);
 
-	if (h.unmapped)
+	if (get(h.unmapped))
 		return nap(20000);
 	switch (below(6)) {
 	case 0: side_refused_maps(); break;
@@ -901,6 +901,7 @@ static void end_life(void)
 			be_holder();
 		break;
 	case END_CLOSE:
+		set(h.unmapped, true);
 		for (int i = 0; i < AREAS; i++)
 			reserve(h.area[i], h.size[i]);
 		close(h.fd);
