@@ -1459,7 +1459,8 @@ static void judge_life(const struct attack *attack)
 		bad("%u servers in one life", w.attached);
 	if (!attack->lie && !attack->storm && w.broken)
 		bad("broken by %s", attack->name);
-	if (w.broken && state() != PMT_STATE_BROKEN)
+	/* An abort may come while it is told. */
+	if (w.broken && attack->outside != OUT_ABORT && state() != PMT_STATE_BROKEN)
 		bad("a unit that was broken by %s is not", attack->name);
 }
 
