@@ -63,7 +63,7 @@ enum { COMMANDS, RESULTS, DATA, AREAS };
 #define COUNTERS(X) \
 	X(lives) X(honest) X(lies) X(detached) X(aborted) X(deleted) \
 	X(app_opens) X(app_writes) X(app_reads) X(app_ioctls) X(app_eio) X(app_enxio) \
-	X(app_eintr) X(slow_copies) X(endless_copies) X(kills) X(kills_waiting) \
+	X(app_eintr) X(slow_copies) X(endless_copies) X(stopped) X(kills) X(kills_waiting) \
 	X(exits) X(holders) X(neighbour_laps) X(sigbus) X(sigsegv) X(signals) \
 	X(remaps) X(splits_refused) X(forks) X(refusals) X(pins) X(pins_outlived) \
 	X(scans) X(events_lost)
@@ -455,6 +455,16 @@ static void publish(uint32_t done)
 {
 	__atomic_store_n(&server_page()->done, done, __ATOMIC_SEQ_CST);
 	ioctl(h.fd, PMT_IOC_KICK);
+}
+
+/* Lie on until the slave end is taken away: it is broken already. */
+static void lie_again(void)
+{
+	for (int i = 0; i < 1000; i++) {
+		set(server_page()->done, (uint32_t)any());
+		if (ioctl(h.fd, PMT_IOC_KICK) < 0)
+			return;
+	}
 }
 
 /* The next command, if there is one that may be answered. */
@@ -945,6 +955,7 @@ static void serve(uint64_t until)
 			publish(done);
 			set(sh->told, 1);
 			count(lies);
+			lie_again();
 			return;
 		}
 		*result(h.next) = res;
@@ -1478,6 +1489,22 @@ static bool wait_attached(void)
 	return true;
 }
 
+/* Mostly the program first, while nobody answers it. */
+static void end_both(const struct attack *attack)
+{
+	if (attack->end != END_SILENT && below(3) == 0) {
+		kill_server();
+		kill_app();
+		return;
+	}
+	kill(-w.server, SIGSTOP);
+	for (uint32_t n = below(20); n; n--)
+		listen_for(10);
+	count(stopped);
+	kill_app();
+	kill_server();
+}
+
 static void live(const struct attack *attack, bool fresh)
 {
 	w.attached = w.broken = 0;
@@ -1495,15 +1522,7 @@ static void live(const struct attack *attack, bool fresh)
 		be_app(w.unit, attack->lie ? below(2) : below(3));
 	watch_life(attack);
 	judge_life(attack);
-	if (below(2)) {
-		kill_app();
-		kill_server();
-	} else {
-		kill_server();
-		kill_app();
-	}
-	if (w.broken > 1)
-		bad("broken again by nobody");
+	end_both(attack);
 	count(lives);
 }
 
