@@ -1,0 +1,55 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# law 6 from the other side: hostile programs at the master end, before an honest
+# server.  They can be killed at any moment, and afterwards the tape is as good
+# as before.
+#
+#	PMT_SEED=N PMT_FUZZ_SECONDS=20 tests/vm/run -t 300 tests/fuzz/application.sh
+
+export LIMIT=$((${PMT_FUZZ_SECONDS:-20} + 90))
+
+. "$(dirname "$0")/../system/lib.sh"
+PATH=$top/build/plain/tests/fuzz:$PATH
+[ "${1:-}" = -c ] || exec 3>&1		# for the counts, also of what succeeds
+
+# Until a process has let go of the node, and the last error was told.
+as_new() { application reset "$UNIT" 2> "$T/reset"; }
+
+abused() {
+	local said status=0
+	application run "$UNIT" "$SERVER" > "$T/said" || status=$?
+	sed 's/^/# /' "$T/said" >&3
+	said=$(grep -E 'never gave|outlived' "$T/said")
+	is "$status" 0 "seed ${PMT_SEED:-1}: $said"
+	! gone "$SERVER" || fail "seed ${PMT_SEED:-1}: the server ended: $(tail -n 5 "$LOG")
+$(dmesg | tail -n 3)"
+	is "$(state)" served "the state"
+}
+
+round_trip() {
+	eventually 20 as_new || fail "no tape again: $(cat "$T/reset")"
+	is "$(recs write "$TAPE" 1000-9000 30)" "30 written, 0 marked, ok, close ok" "the writer"
+	is "$(recs read "$NTAPE" 1000-9000)" "30 records, 1 marks, ok" "the reader"
+}
+
+case_application_image() {
+	new_unit --ring 4M
+	serve "image:$T/a.tape?capacity=20M"
+	abused
+	round_trip
+	ok pmt abort "$UNIT"
+	serve "image:$T/a.tape?capacity=20M"
+	round_trip
+}
+
+# Two copies, one of them slow, and the other way to end a tape.
+case_application_mirror() {
+	new_unit --ring 1M --eot hold
+	serve "image:$T/a.tape?capacity=4M" "delay?op=write&ms=2|image:$T/b.tape?capacity=5M"
+	abused
+	round_trip
+}
+
+main "$@" | sed -uE 's,^(ok|not ok|skip) [a-z]+/,\1 fuzz/,'
+exit "${PIPESTATUS[0]}"
