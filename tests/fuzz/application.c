@@ -4,6 +4,7 @@
  *
  *	application run UNIT SERVER
  *	application reset UNIT
+ *	application perform OPERATION COUNT
  *
  * run: for PMT_FUZZ_SECONDS, from the seed PMT_SEED.  In rounds, one process
  * opens a node with some flags, and children that share its descriptor, two
@@ -17,6 +18,8 @@
  * process stayed, or an operation never gave its right answer.
  *
  * reset: undo what the programs may have set, and find a tape that answers.
+ *
+ * perform: one operation of MTIOCTOP, on the tape that is the standard input.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -924,8 +927,11 @@ int main(int argc, char **argv)
 	unit = argc > 2 ? argv[2] : "";
 	if (argc == 3 && !strcmp(argv[1], "reset"))
 		return reset();
+	if (argc == 4 && !strcmp(argv[1], "perform"))
+		return perform(STDIN_FILENO, atoi(argv[2]), atoi(argv[3])) != 0;
 	if (argc != 4 || strcmp(argv[1], "run")) {
-		fprintf(stderr, "usage: application run UNIT SERVER | reset UNIT\n");
+		fprintf(stderr, "usage: application run UNIT SERVER | reset UNIT |\n"
+			"\tperform OPERATION COUNT\n");
 		return 2;
 	}
 	server = atoi(argv[3]);

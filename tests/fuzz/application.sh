@@ -51,5 +51,28 @@ case_application_mirror() {
 	round_trip
 }
 
+# A load whose caller was killed, and behind it a mark by another holder of the
+# descriptor: it names the generation before, is refused, and breaks nothing.
+case_application_killed_load() {
+	local load=30 weof=5 killed
+	new_unit --ring 1M
+	serve "image:$T/a.tape?capacity=9M" "image:$T/b.tape?capacity=9M"
+	exec 8<> "$NTAPE"
+	head -c 1000 /dev/zero >&8
+	freeze "$SERVER"
+	application perform "$load" 1 <&8 &
+	killed=$!
+	eventually 10 stuck "$killed" || fail "the load is not held"
+	kill -KILL "$killed"
+	eventually 10 gone "$killed" || fail "it outlives the kill"
+	application perform "$weof" 1 <&8 &
+	eventually 10 stuck $! || fail "the mark is not held"
+	kill -CONT "$SERVER"
+	wait $!
+	is "$(state)" served "the state"
+	exec 8<&-
+	round_trip
+}
+
 main "$@" | sed -uE 's,^(ok|not ok|skip) [a-z]+/,\1 fuzz/,'
 exit "${PIPESTATUS[0]}"
