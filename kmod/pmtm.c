@@ -31,6 +31,7 @@ MODULE_PARM_DESC(debug_flag, "new units tell the exceptions that their drives me
 static struct class pmtm_st_class = {
 	.name = "scsi_tape",
 };
+
 static dev_t pmtm_devt;
 static DECLARE_WAIT_QUEUE_HEAD(pmtm_tapes_gone);
 static unsigned int pmtm_tapes;			/* pmtm_tapes_gone.lock */

@@ -135,8 +135,10 @@ void pmtm_look(struct pmtm_tape *tape, const struct pmt_result *res)
 	if (res->status != PMT_STATUS_CHECK)
 		return;
 	if (tape->options & MT_ST_DEBUGGING)
-		dev_info_ratelimited(&tape->unit->dev, "command %u: key %x, %02x/%02x, flags %x\n",
-			 res->number, res->key, res->asc, res->ascq, res->sense);
+		dev_info_ratelimited(&tape->unit->dev,
+				     "command %u: key %x, %02x/%02x, flags %x\n",
+				     res->number, res->key, res->asc, res->ascq,
+				     res->sense);
 	if (res->key != PMT_KEY_ATTENTION)
 		return;
 	if (res->asc == 0x29)

@@ -215,6 +215,7 @@ enum pmt_op {
 	PMT_OP_FORMAT,
 	PMT_OP_MODE,
 };
+
 #define PMT_OP_MAX	PMT_OP_MODE
 
 #define PMT_SPACE_RECORDS	0
@@ -417,6 +418,7 @@ enum pmt_nl_command {
 	PMT_NL_EVENT,
 	PMT_NL_COMMANDS,
 };
+
 #define PMT_NL_COMMAND_MAX	(PMT_NL_COMMANDS - 1)
 
 enum pmt_nl_attribute {
@@ -456,6 +458,7 @@ enum pmt_nl_attribute {
 	PMT_A_PERSONALITY,	/* string; "tape" if absent */
 	PMT_A_ATTRIBUTES,
 };
+
 #define PMT_A_MAX	(PMT_A_ATTRIBUTES - 1)
 
 /* How writes behave at early warning; see pmtm(4). */
@@ -463,6 +466,7 @@ enum pmt_eot {
 	PMT_EOT_ST,
 	PMT_EOT_HOLD,
 };
+
 #define PMT_EOT_MAX	PMT_EOT_HOLD
 
 enum pmt_state {
