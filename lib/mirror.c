@@ -1667,10 +1667,11 @@ static int mirror_open(struct pmt_drive *drive, const struct pmt_spec *spec)
 	}
 	if (rc)
 		return rc;
+	m->copies = calloc(spec->n_children, sizeof(*m->copies));
+	if (!m->copies)
+		return -ENOMEM;
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_cond_init(&m->cond, NULL);
-	m->copies = calloc(spec->n_children, sizeof(*m->copies));
-	rc = m->copies ? 0 : -ENOMEM;
 	while (rc == 0 && m->n < spec->n_children) {
 		struct copy *copy = &m->copies[m->n];
 
