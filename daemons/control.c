@@ -147,8 +147,7 @@ static void put_line(struct control *c, struct client *client, const char *line)
 		drop(c, client);
 		return;
 	}
-	memcpy(out + client->out_length, line, length);
-	out[client->out_length + length] = '\n';
+	*stpcpy(out + client->out_length, line) = '\n';
 	client->out = out;
 	client->out_length += length + 1;
 	flush(c, client);
