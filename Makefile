@@ -4,6 +4,7 @@
 #	make modules	pmts.ko and pmtm.ko for KERNEL (6.1 or 6.12), in build/kmod
 #	make demo	the main job, in a machine that it boots (HOST=1: here)
 #	make check	all tests (HOST=1: the system tests here)
+#	make style	what can be said of the sources without running them; part of check
 #	make conformance	pmt beside the real st, on both kernels; part of check
 #	make install	DESTDIR=, PREFIX=
 #
@@ -101,6 +102,9 @@ check: setup
 		conformance-modules
 	$(Q)HOST=$(HOST) tests/check -k $(KERNEL)
 
+style: setup
+	$(Q)tests/style
+
 # pmt and the real st side by side.
 conformance: setup
 	$(Q)$(MAKE) --no-print-directory all system-programs conformance-modules
@@ -123,10 +127,10 @@ install: all
 		$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 
 clean:
-	rm -rf build/plain build/asan build/kmod build/oracle
+	rm -rf build/plain build/asan build/analyzer build/kmod build/oracle
 
 -include $(shell find $(B) $(S) -name '*.d' 2>/dev/null)
 
-.PHONY: all setup modules demo check conformance conformance-modules install clean unit-programs system-programs
+.PHONY: all setup modules demo check style conformance conformance-modules install clean unit-programs system-programs
 .SECONDARY:
 .DELETE_ON_ERROR:
