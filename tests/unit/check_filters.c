@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "memleaf.h"
+#include "suite.h"
 
 static struct rig rig;
 static struct mem_medium *medium;
@@ -1265,8 +1266,6 @@ int main(void)
 {
 	Suite *suite = suite_create("filters");
 	TCase *tests = tcase_create("filters");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, limit_is_exact);
@@ -1311,9 +1310,5 @@ int main(void)
 	tcase_add_loop_test(tests, worker_freezes_until_resume, 0, 2);
 	tcase_add_loop_test(tests, worker_cancels_what_is_not_begun, 0, 2);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

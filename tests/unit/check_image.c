@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "suite.h"
 
 #define LOG_START 12288u	/* of pmt-image(5) */
 #define SLOT_SIZE 4096u
@@ -1409,25 +1410,9 @@ static Suite *image_suite(void)
 	return s;
 }
 
-static void quiet(int priority, const char *message)
-{
-	(void)priority;
-	(void)message;
-}
-
 int main(void)
 {
-	const char *given = getenv("CHECK_SEED");
-	SRunner *runner;
-	int failed;
-
-	seed = given ? (unsigned int)strtoul(given, NULL, 0) : (unsigned int)time(NULL);
-	printf("seed %u\n", seed);
-	if (!getenv("CHECK_LOG"))
-		pmt_log_set_handler(quiet);
-	runner = srunner_create(image_suite());
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	seed = suite_seed();
+	suite_quiet();
+	return run_suite(image_suite());
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "memleaf.h"
+#include "suite.h"
 
 static struct rig rig;
 static struct mem_medium *medium;
@@ -750,8 +751,6 @@ int main(void)
 {
 	Suite *suite = suite_create("leaf");
 	TCase *tests = tcase_create("leaf");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, write_and_read);
@@ -789,9 +788,5 @@ int main(void)
 	tcase_add_test(tests, status_shows_the_volumes);
 	tcase_add_test(tests, null_counts);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

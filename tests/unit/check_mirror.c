@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "memleaf.h"
+#include "suite.h"
 
 #define DEPTH 64
 #define COPIES 4
@@ -1275,8 +1276,6 @@ int main(void)
 {
 	Suite *suite = suite_create("mirror");
 	TCase *tests = tcase_create("mirror"), *random = tcase_create("chance");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, all_copies_get_all);
@@ -1326,9 +1325,5 @@ int main(void)
 	tcase_set_timeout(random, 300);
 	suite_add_tcase(suite, tests);
 	suite_add_tcase(suite, random);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

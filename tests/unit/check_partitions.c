@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "memleaf.h"
+#include "suite.h"
 
 #define SLOT 4096	/* of pmt-image(5) */
 #define TABLE 2640
@@ -1650,16 +1651,7 @@ static void find_readers(const char *self)
 
 int main(int argc, char **argv)
 {
-	const char *given = getenv("CHECK_SEED");
-	SRunner *runner;
-	int failed;
-
-	seed = given ? (unsigned int)strtoul(given, NULL, 0) : (unsigned int)time(NULL);
-	printf("seed %u\n", seed);
+	seed = suite_seed();
 	find_readers(argc ? argv[0] : "");
-	runner = srunner_create(partitions_suite());
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(partitions_suite());
 }

@@ -11,6 +11,7 @@
 #include "../conformance/avoid.h"
 #include "../conformance/maker.h"
 #include "../conformance/random.h"
+#include "suite.h"
 
 /* ---- a tape that is only played ---- */
 
@@ -407,8 +408,6 @@ int main(void)
 {
 	Suite *suite = suite_create("random");
 	TCase *tests = tcase_create("random");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, same_seed_same_steps);
@@ -419,9 +418,5 @@ int main(void)
 	tcase_add_loop_test(tests, left_out, 0, sizeof(reasons) / sizeof(reasons[0]));
 	tcase_add_loop_test(tests, is_known, 0, sizeof(places) / sizeof(places[0]));
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "../../kmod/ring.h"
+#include "suite.h"
 
 #define SLOTS 64u
 #define DATA (1u << 20)
@@ -582,8 +583,6 @@ int main(void)
 {
 	Suite *suite = suite_create("ring");
 	TCase *tc = tcase_create("ring");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 60);
@@ -609,9 +608,5 @@ int main(void)
 	tcase_add_test(tc, two_threads_lose_nothing);
 	tcase_add_test(tc, a_scribbling_server_does_not_move_the_kernels_indices);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite);
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "suite.h"
 
 static char folder[64], file[96];
 
@@ -311,21 +312,12 @@ START_TEST(written_over_in_the_middle)
 }
 END_TEST
 
-static void quiet(int priority, const char *message)
-{
-	(void)priority;
-	(void)message;
-}
-
 int main(void)
 {
 	Suite *s = suite_create("simh");
 	TCase *c = tcase_create("simh");
-	SRunner *runner;
-	int failed;
 
-	if (!getenv("CHECK_LOG"))
-		pmt_log_set_handler(quiet);
+	suite_quiet();
 	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_add_test(c, writes_exactly);
 	tcase_add_test(c, reads_exactly);
@@ -338,9 +330,5 @@ int main(void)
 	tcase_add_test(c, marks_alone_need_the_option);
 	tcase_add_test(c, written_over_in_the_middle);
 	suite_add_tcase(s, c);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(s);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "memleaf.h"
+#include "suite.h"
 
 static struct pmt_spec *parse(const char *text)
 {
@@ -260,8 +261,6 @@ int main(void)
 {
 	Suite *suite = suite_create("spec");
 	TCase *tests = tcase_create("spec");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tests, a_leaf);
 	tcase_add_test(tests, filters_and_mirror);
@@ -274,9 +273,5 @@ int main(void)
 	tcase_add_test(tests, mirror_of_specs);
 	tcase_add_test(tests, any_text);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

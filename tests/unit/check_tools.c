@@ -19,6 +19,7 @@
 #include <sys/un.h>
 
 #include "../../daemons/control.c"
+#include "suite.h"
 
 static atomic_int n_messages;
 
@@ -501,11 +502,5 @@ static Suite *tools_suite(void)
 
 int main(void)
 {
-	SRunner *runner = srunner_create(tools_suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(tools_suite());
 }
