@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "folder.h"
 #include "internal.h"
 #include "suite.h"
 
@@ -26,34 +27,7 @@
 #define INDEX_SIZE 2640u
 #define HEADER 64u
 
-static char folder[64];
 static unsigned int seed;
-
-static void setup(void)
-{
-	const char *base = getenv("TMPDIR");
-
-	snprintf(folder, sizeof(folder), "%s/check_image.XXXXXX", base ? base : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(folder));
-}
-
-static void teardown(void)
-{
-	char command[128];
-
-	snprintf(command, sizeof(command), "rm -rf %s", folder);
-	ck_assert_int_eq(system(command), 0);
-}
-
-static const char *path(const char *name)
-{
-	static char text[4][128];
-	static int i;
-
-	i = (i + 1) % 4;
-	snprintf(text[i], sizeof(text[i]), "%s/%s", folder, name);
-	return text[i];
-}
 
 /* A drive alone, its options as text. */
 static int try_tape(struct pmt_leaf **leaf, const char *name, const char *options)
@@ -1376,7 +1350,7 @@ static Suite *image_suite(void)
 	TCase *c = tcase_create("image");
 
 	tcase_set_timeout(c, 300);
-	tcase_add_checked_fixture(c, setup, teardown);
+	tcase_add_checked_fixture(c, folder_make, folder_remove);
 	tcase_add_test(c, crc32c_vectors);
 	tcase_add_loop_test(c, sizes_round_trip, 0, 2);
 	tcase_add_loop_test(c, behaves_as_the_model, 0, 8);

@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "folder.h"
 #include "memleaf.h"
 #include "suite.h"
 
@@ -28,7 +29,7 @@
 #define TABLE 2640
 #define LOG_START 12288
 
-static char folder[64], logged[4096];
+static char logged[4096];
 static char readers[4096];	/* where the independent readers are, or empty */
 static unsigned int seed;
 static struct rig rig;
@@ -45,11 +46,7 @@ static void note_log(int priority, const char *message)
 
 static void setup(void)
 {
-	const char *base = getenv("TMPDIR");
-
-	snprintf(folder, sizeof(folder), "%s/check_partitions.XXXXXX",
-		 base ? base : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(folder));
+	folder_make();
 	rig_init(&rig);
 	logged[0] = '\0';
 	pmt_log_set_handler(note_log);
@@ -57,22 +54,9 @@ static void setup(void)
 
 static void teardown(void)
 {
-	char command[128];
-
 	rig_close(&rig);
 	mem_reset();
-	snprintf(command, sizeof(command), "rm -rf %s", folder);
-	ck_assert_int_eq(system(command), 0);
-}
-
-static const char *path(const char *name)
-{
-	static char text[4][128];
-	static int i;
-
-	i = (i + 1) % 4;
-	snprintf(text[i], sizeof(text[i]), "%s/%s", folder, name);
-	return text[i];
+	folder_remove();
 }
 
 static void shell(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -11,24 +11,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "folder.h"
 #include "internal.h"
 #include "suite.h"
 
-static char folder[64], file[96];
+static char file[128];
 
 static void setup(void)
 {
-	const char *base = getenv("TMPDIR");
-
-	snprintf(folder, sizeof(folder), "%s/check_simh.XXXXXX", base ? base : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(folder));
-	snprintf(file, sizeof(file), "%s/t.tap", folder);
-}
-
-static void teardown(void)
-{
-	unlink(file);
-	rmdir(folder);
+	folder_make();
+	snprintf(file, sizeof(file), "%s", path("t.tap"));
 }
 
 static int try_tape(struct pmt_leaf **leaf, const char *options)
@@ -318,7 +310,7 @@ int main(void)
 	TCase *c = tcase_create("simh");
 
 	suite_quiet();
-	tcase_add_checked_fixture(c, setup, teardown);
+	tcase_add_checked_fixture(c, setup, folder_remove);
 	tcase_add_test(c, writes_exactly);
 	tcase_add_test(c, reads_exactly);
 	tcase_add_test(c, end_of_medium);

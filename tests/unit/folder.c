@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* A folder for the files of one test. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "folder.h"
+
+char folder[64];
+
+void folder_make(void)
+{
+	const char *base = getenv("TMPDIR");
+
+	snprintf(folder, sizeof(folder), "%s/pmt-check.XXXXXX", base ? base : "/tmp");
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+}
+
+void folder_remove(void)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -rf %s", folder);
+	ck_assert_int_eq(system(command), 0);
+}
+
+const char *path(const char *name)
+{
+	static char text[4][128];
+	static int i;
+
+	i = (i + 1) % 4;
+	snprintf(text[i], sizeof(text[i]), "%s/%s", folder, name);
+	return text[i];
+}
