@@ -149,36 +149,4 @@ case_read_only_image() {
 	says '^3 records, 1 marks' recs read "$NTAPE" 1000
 }
 
-as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
-
-case_not_permitted() {
-	image_unit
-	cp "$bin/pmt" "$bin/tape-mirror" "$T"
-	chmod 755 "$T" "$T/pmt" "$T/tape-mirror"
-	says '[Pp]ermi' as_nobody "$T/pmt" new
-	status 1 as_nobody "$T/pmt" new
-	status 1 as_nobody "$T/pmt" del "$UNIT"
-	status 1 as_nobody "$T/pmt" abort "$UNIT"
-	status 1 as_nobody "$T/pmt" detach "$UNIT"
-	status 1 as_nobody "$T/pmt" set --recovery 1 "$UNIT"
-	status 1 as_nobody "$T/tape-mirror" "$UNIT" null:
-	no as_nobody dd if=/dev/zero of="$NTAPE" count=1 status=none
-	is "$(stat -c %a "/dev/pmts$UNIT")" 600 "mode of the slave end"
-	is "$(state)" served "the state"
-}
-
-# A user who may use the tape may not change what only root may.
-case_user_of_the_tape() {
-	image_unit
-	chmod 666 "$NTAPE"
-	script "
-		drop -> 0
-		open 0 npmtm0 rw -> ok
-		write 0 1000 1 -> 1000
-		op 0 MTSETDRVBUFFER 1 -> -1 EPERM
-		op 0 MTSETDRVBUFFER 0x30000010 -> -1 EPERM
-		op 0 MTSETBLK 512 -> 0
-		close 0 -> 0"
-}
-
 main "$@"
