@@ -92,20 +92,9 @@ static bool has(const struct list *list, const char *text)
 
 /* ---- the cases ---- */
 
-static char *strip(char *text)
-{
-	char *end;
-
-	text += strspn(text, " \t");
-	end = text + strlen(text);
-	while (end > text && strchr(" \t\n", end[-1]))
-		*--end = '\0';
-	return text;
-}
-
 static void begin_test(struct conform *conform, const char *group, char *line)
 {
-	char *id = strip(line + (line[1] == '+' ? 2 : 1));
+	char *id = steps_strip(line + (line[1] == '+' ? 2 : 1));
 	size_t length = strcspn(id, " \t");
 	struct test *test;
 
@@ -113,7 +102,7 @@ static void begin_test(struct conform *conform, const char *group, char *line)
 	test = &conform->tests[conform->n++];
 	*test = (struct test){
 		.id = strndup(id, length),
-		.title = strdup(strip(id + length)),
+		.title = strdup(steps_strip(id + length)),
 		.group = strdup(group),
 		.continues = line[1] == '+',
 	};
@@ -135,7 +124,7 @@ static int read_tests(struct conform *conform, const char *group, FILE *in)
 	size_t size = 0;
 
 	while (!r && getline(&buffer, &size, in) > 0) {
-		line = strip(buffer);
+		line = steps_strip(buffer);
 		if (!*line || strncmp(line, "##", 2) == 0)
 			continue;
 		if (misplaced(conform, first, line))

@@ -977,6 +977,17 @@ const char *steps_do(struct steps *s, const char *line)
 	return s->answer ? s->answer : "no memory";
 }
 
+char *steps_strip(char *text)
+{
+	char *end;
+
+	text += strspn(text, " \t");
+	end = text + strlen(text);
+	while (end > text && strchr(" \t\n", end[-1]))
+		*--end = '\0';
+	return text;
+}
+
 void steps_close(struct steps *s)
 {
 	for (int i = 0; i < SLOTS; i++) {

@@ -24,6 +24,9 @@ void steps_free(struct steps *);
 /* The answer is valid until the next call; "" if the step has none. */
 const char *steps_do(struct steps *, const char *line);
 
+/* A line of a script without what is white at its ends. */
+char *steps_strip(char *text);
+
 /* Closes what is open. */
 void steps_close(struct steps *);
 

@@ -37,17 +37,6 @@ static struct {
 
 /* ---- scripts ---- */
 
-static char *strip(char *text)
-{
-	char *end;
-
-	text += strspn(text, " \t");
-	end = text + strlen(text);
-	while (end > text && strchr(" \t\n", end[-1]))
-		*--end = '\0';
-	return text;
-}
-
 /* The two digits of the density in dsreg=DDSSSSSS. */
 static void hide_density(char *text)
 {
@@ -114,10 +103,10 @@ static void run_line(const char *file, int at, char *line)
 
 	if (expected) {
 		*expected = '\0';
-		expected = strip(expected + 2);
+		expected = steps_strip(expected + 2);
 		hide_density(expected);
 	}
-	step = strip(line);
+	step = steps_strip(line);
 	run_step(step, got, sizeof(got));
 	if (tt.verbose)
 		fprintf(stderr, "	%s -> %s\n", step, got);
@@ -136,7 +125,7 @@ static void run_text(const char *file, FILE *in)
 
 	while (getline(&line, &size, in) > 0) {
 		at++;
-		text = strip(line);
+		text = steps_strip(line);
 		if (strncmp(text, "== ", 3) == 0 || strncmp(text, "-- ", 3) == 0)
 			begin_vector(text);
 		else if (*text && *text != '#')
@@ -167,7 +156,7 @@ static void run_words(char *text)
 
 	for (char *line = strtok_r(text, ";\n", &save); line;
 	     line = strtok_r(NULL, ";\n", &save)) {
-		line = strip(line);
+		line = steps_strip(line);
 		at++;
 		if (*line && *line != '#')
 			run_line("-e", at, line);
