@@ -49,14 +49,9 @@ case_blocked_in_write() {
 # held_in_close: three records are written, the server is stopped, the writer
 # waits in close.
 held_in_close() {
-	mkfifo "$T/go"
-	recs write -w "$NTAPE" 1000 3 > "$T/said" < "$T/go" &
-	WRITER=$!
-	echo "$WRITER" >> "$T/pids"
-	exec 8> "$T/go"
-	eventually 20 grep -q written "$T/said" || fail "nothing is written"
+	writer_waits
 	freeze "$SERVER"
-	echo > "$T/go"
+	go_on
 	eventually 20 stuck "$WRITER" || fail "the writer is not held"
 }
 
@@ -75,15 +70,10 @@ case_blocked_in_close() {
 # could end a wait.
 case_exit_with_open_tape() {
 	image_unit
-	mkfifo "$T/go"
-	recs write -w "$NTAPE" 1000 3 > "$T/said" < "$T/go" &
-	local writer=$!
-	echo "$writer" >> "$T/pids"
-	exec 8> "$T/go"
-	eventually 20 grep -q written "$T/said" || fail "nothing is written"
+	writer_waits
 	freeze "$SERVER"
-	kill -KILL "$writer"
-	soon_gone "$writer"
+	kill -KILL "$WRITER"
+	soon_gone "$WRITER"
 	kill -CONT "$SERVER"
 	settled
 	is "$(kinds "$T/a.tape")" "3 record 1 mark " "the tape"
@@ -92,15 +82,10 @@ case_exit_with_open_tape() {
 # It is not killed, but exits: then SIGKILL could not end a wait in close.
 case_exit_without_close() {
 	image_unit
-	mkfifo "$T/go"
-	recs write -w -x "$NTAPE" 1000 3 > "$T/said" < "$T/go" &
-	local writer=$!
-	echo "$writer" >> "$T/pids"
-	exec 8> "$T/go"
-	eventually 20 grep -q written "$T/said" || fail "nothing is written"
+	writer_waits -x
 	freeze "$SERVER"
-	echo > "$T/go"
-	soon_gone "$writer"
+	go_on
+	soon_gone "$WRITER"
 	kill -CONT "$SERVER"
 	settled
 	is "$(kinds "$T/a.tape")" "3 record 1 mark " "the tape"

@@ -175,6 +175,18 @@ waiting() {
 	[ "$(kept waiting)" -ge "$1" ]
 }
 
+# writer_waits OPTIONS...: recs has written three records and waits for go_on; $WRITER
+writer_waits() {
+	mkfifo "$T/go"
+	recs write -w "$@" "$NTAPE" 1000 3 > "$T/said" < "$T/go" &
+	WRITER=$!
+	echo "$WRITER" >> "$T/pids"
+	exec 8> "$T/go"
+	eventually 20 grep -q written "$T/said" || fail "nothing is written"
+}
+
+go_on() { echo > "$T/go"; }
+
 later() { echo "$*" >> "$T/cleanup"; }
 
 # ---- running the cases ----

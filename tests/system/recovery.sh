@@ -106,16 +106,11 @@ case_modes_are_handed_over() {
 case_recovery_is_over() {
 	new_unit --recovery 0.5
 	serve "delay?op=write&ms=500|image:$T/a.tape?capacity=20M"
-	mkfifo "$T/go"
-	recs write -w "$NTAPE" 1000 3 > "$T/said" < "$T/go" &
-	local writer=$!
-	echo "$writer" >> "$T/pids"
-	exec 8> "$T/go"
-	eventually 20 grep -q written "$T/said" || fail "nothing is written"
+	writer_waits
 	stop_server KILL
 	eventually 20 is_state unserved || fail "the state is $(state)"
-	echo > "$T/go"
-	wait "$writer"
+	go_on
+	wait "$WRITER"
 	like "$(cat "$T/said")" 'close EIO$' "the writer"
 	no mt -f "$NTAPE" status 2> /dev/null
 	serve "image:$T/a.tape"
