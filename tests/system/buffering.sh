@@ -50,11 +50,14 @@ case_immediate_mark() {
 		close 0 -> 0"
 }
 
-FAULTY='delay?op=write&ms=300|fault?op=write&at=1&error=medium|image:'
+# The second write fails, a while after it was acknowledged.
+faulty_unit() {
+	new_unit
+	serve "delay?op=write&ms=300|fault?op=write&at=1&error=medium|image:$T/a.tape?capacity=20M"
+}
 
 case_error_told_by_filemark() {
-	new_unit
-	serve "$FAULTY$T/a.tape?capacity=20M"
+	faulty_unit
 	script "
 		open 0 npmtm0 rw -> ok
 		write 0 1000 1 -> 1000
@@ -68,8 +71,7 @@ case_error_told_by_filemark() {
 }
 
 case_error_told_by_close() {
-	new_unit
-	serve "$FAULTY$T/a.tape?capacity=20M"
+	faulty_unit
 	script "
 		open 0 npmtm0 rw -> ok
 		write 0 1000 1 -> 1000
@@ -114,8 +116,7 @@ case_error_told_by_write() {
 
 # The writer is killed before its record fails: who opens next is told, once.
 case_error_told_by_next_open() {
-	new_unit
-	serve "$FAULTY$T/a.tape?capacity=20M"
+	faulty_unit
 	status 137 recs write -k 2 "$NTAPE" 1000 5
 	script "
 		open 0 npmtm0 rw -> -1 EIO
