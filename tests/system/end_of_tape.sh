@@ -18,9 +18,13 @@ kinds() { dumpimg "$1" | awk '{ print $2 }' | uniq -c | awk '{ print $1, $2 }' |
 
 LIMIT_A='limit?capacity=1000000&ew=200000|'
 
-case_hold() {
+holding_unit() {
 	new_unit --eot hold
 	serve "${LIMIT_A}image:$T/a.tape?capacity=20M"
+}
+
+case_hold() {
+	holding_unit
 	script "
 		open 0 npmtm0 rw -> ok
 		fill 0 65536 -> 13 full writes, then -1 ENOSPC
@@ -38,8 +42,7 @@ case_hold() {
 }
 
 case_hold_ends_by_motion() {
-	new_unit --eot hold
-	serve "${LIMIT_A}image:$T/a.tape?capacity=20M"
+	holding_unit
 	script "
 		open 0 npmtm0 rw -> ok
 		fill 0 65536 -> 13 full writes, then -1 ENOSPC
@@ -56,8 +59,7 @@ case_hold_ends_by_motion() {
 
 # Trailers are no way around the physical end.
 case_hold_physical_end() {
-	new_unit --eot hold
-	serve "${LIMIT_A}image:$T/a.tape?capacity=20M"
+	holding_unit
 	script "
 		open 0 npmtm0 rw -> ok
 		fill 0 65536 -> 13 full writes, then -1 ENOSPC
