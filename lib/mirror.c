@@ -514,6 +514,9 @@ static void refuse_first(struct mirror *m, struct pmt_command *cmd,
 
 	pmt_result_check(slot->up, sense->key, sense->asc, sense->ascq);
 	slot->up->result.sense = sense->sense;
+	/* Not in the command's generation: an answer can not go back to that. */
+	if (sense->place.generation > cmd->place.generation)
+		slot->up->result.place = sense->place;
 	slot->up->result.cookie = cookie(m);
 	slot->answered = true;
 	m->frozen = true;

@@ -875,6 +875,28 @@ START_TEST(unload_of_one_only_is_finished_by_the_next)
 }
 END_TEST
 
+/* By one who does not know of the load: the answer must not go back behind it. */
+START_TEST(mark_behind_a_load_not_known)
+{
+	struct pmt_place before;
+	uint64_t loaded;
+
+	a->stacker = b->stacker = true;
+	open_spec("mirror(mem:a,mem:b)");
+	write_some();
+	before = rig.place;
+	ck_good(rig_op(&rig, PMT_OP_UNLOAD));
+	ck_good(rig_op(&rig, PMT_OP_LOAD));
+	loaded = rig.place.generation;
+	ck_assert_uint_gt(loaded, before.generation);
+	rig_do(&rig, (struct pmt_command){ .op = PMT_OP_WRITE_FILEMARKS, .place = before,
+					   .count = 1 }, NULL);
+	ck_assert_int_eq(rig.result.status, PMT_STATUS_CHECK);
+	ck_assert_uint_eq(rig.result.place.generation, loaded);
+	ck_twins(0);
+}
+END_TEST
+
 START_TEST(unload_then_next_volume)
 {
 	a->stacker = b->stacker = true;
@@ -1316,6 +1338,7 @@ int main(void)
 	tcase_add_test(tests, each_copy_knows_its_cartridge);
 	tcase_add_test(tests, many_cartridges_share_the_last_word);
 	tcase_add_test(tests, unload_of_one_only_is_finished_by_the_next);
+	tcase_add_test(tests, mark_behind_a_load_not_known);
 	tcase_add_test(tests, unload_then_next_volume);
 	tcase_add_test(tests, nested);
 	tcase_add_test(tests, limits_are_the_tightest);
