@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+#
+# machines.sh: what the runs in several machines have in common; to be sourced from
+# the repository's folder.  A caller ends with finish.
+
+passed=0 failed=0 skipped=0
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+
+# in_machine NAME KERNEL OPTION... COMMAND...
+in_machine() {
+	tests/vm/run -k "$2" -t "${limit:-1500}" "${@:3}" < /dev/null > "$logs/$1" 2>&1
+	echo $? > "$logs/$1.status"
+}
+
+# report WHAT NAME KERNEL: its lines, with the kernel's name behind WHAT/; those
+# that are ok are only counted.
+report() {
+	local what=$1 name=$2 kernel=$3 log=$logs/$2 status line
+	status=$(< "$log.status")
+	if [ "$status" = 77 ]; then
+		sed "s,^skip $what/,skip $what/$kernel/," "$log"
+		skipped=$((skipped + 1))
+		return
+	fi
+	sed "s,^\(ok\|not ok\|skip\) $what/,\1 $what/$kernel/," "$log" |
+		grep -v '^ok \|^[0-9]* passed,'
+	line=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1)
+	echo "# $name, $kernel: $line"
+	if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed(,\ ([0-9]+)\ skipped)? ]]; then
+		passed=$((passed + BASH_REMATCH[1]))
+		failed=$((failed + BASH_REMATCH[2]))
+		skipped=$((skipped + ${BASH_REMATCH[4]:-0}))
+		[ "$status" = 0 ] || [ "${BASH_REMATCH[2]}" != 0 ] || line=
+	fi
+	[ -n "$line" ] || {
+		echo "not ok $what/$kernel/$name (status $status)"
+		failed=$((failed + 1))
+	}
+}
+
+finish() {
+	echo "$passed passed, $failed failed, $skipped skipped"
+	[ $failed = 0 ]
+	exit
+}
