@@ -147,7 +147,7 @@ void pmt_unit_give_up(struct pmt_unit *unit);
 
 /* unit.c */
 extern struct mutex pmt_units_lock;
-extern struct class pmt_class;
+extern struct class *pmt_class;
 struct pmt_unit *pmt_unit_new(const char *personality, u32 number,
 			      u32 data_size, u32 recovery, enum pmt_eot eot);
 struct pmt_unit *pmt_unit_find(u32 number);

@@ -14,6 +14,7 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 
+#include "compat.h"
 #include "pmtm.h"
 
 static unsigned int units;
@@ -28,9 +29,7 @@ static bool debug_flag;
 module_param(debug_flag, bool, 0444);
 MODULE_PARM_DESC(debug_flag, "new units tell the exceptions that their drives meet");
 
-static struct class pmtm_st_class = {
-	.name = "scsi_tape",
-};
+static struct class *pmtm_st_class;
 
 static dev_t pmtm_devt;
 static DECLARE_WAIT_QUEUE_HEAD(pmtm_tapes_gone);
@@ -97,7 +96,7 @@ static int pmtm_node_add(struct pmtm_tape *tape, unsigned int index)
 	node->mode = index / 2;
 	node->rewind = index % 2 == 0;
 	device_initialize(&node->dev);
-	node->dev.class = as_st ? &pmtm_st_class : &pmt_class;
+	node->dev.class = as_st ? pmtm_st_class : pmt_class;
 	node->dev.parent = &tape->unit->dev;
 	node->dev.groups = pmtm_node_groups;
 	node->dev.release = pmtm_node_release;
@@ -203,7 +202,8 @@ static int __init pmtm_take_names(void)
 	pmtm_devt = MKDEV(SCSI_TAPE_MAJOR, 0);
 	ret = register_chrdev_region(pmtm_devt, PMTM_MINORS, "pmtm");
 	if (!ret) {
-		ret = class_register(&pmtm_st_class);
+		pmtm_st_class = pmt_class_create("scsi_tape");
+		ret = PTR_ERR_OR_ZERO(pmtm_st_class);
 		if (ret)
 			unregister_chrdev_region(pmtm_devt, PMTM_MINORS);
 	}
@@ -215,7 +215,7 @@ static int __init pmtm_take_names(void)
 static void pmtm_give_names_back(void)
 {
 	if (as_st)
-		class_unregister(&pmtm_st_class);
+		class_destroy(pmtm_st_class);
 	unregister_chrdev_region(pmtm_devt, PMTM_MINORS);
 }
 

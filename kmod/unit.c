@@ -14,6 +14,7 @@
 #include <linux/slab.h>
 #include <linux/xarray.h>
 
+#include "compat.h"
 #include "pmt.h"
 
 DEFINE_MUTEX(pmt_units_lock);
@@ -22,9 +23,7 @@ static LIST_HEAD(pmt_personalities);		/* pmt_units_lock */
 static DECLARE_WAIT_QUEUE_HEAD(pmt_units_gone);
 static dev_t pmt_slave_devt;
 
-struct class pmt_class = {
-	.name = "pmt",
-};
+struct class *pmt_class;
 EXPORT_SYMBOL_GPL(pmt_class);
 
 static void pmt_unit_release(struct device *dev)
@@ -359,7 +358,7 @@ static struct pmt_unit *pmt_unit_make(const struct pmt_personality *personality,
 	strscpy(unit->personality_name, personality->name,
 		sizeof(unit->personality_name));
 	device_initialize(&unit->dev);
-	unit->dev.class = &pmt_class;
+	unit->dev.class = pmt_class;
 	unit->dev.release = pmt_unit_release;
 	unit->dev.devt = pmt_slave_devt + unit->number;
 	cdev_init(&unit->cdev, &pmt_slave_fops);
@@ -482,13 +481,14 @@ EXPORT_SYMBOL_GPL(pmt_personality_units);
 
 int pmt_units_init(void)
 {
-	int ret = class_register(&pmt_class);
+	int ret;
 
-	if (ret)
-		return ret;
+	pmt_class = pmt_class_create("pmt");
+	if (IS_ERR(pmt_class))
+		return PTR_ERR(pmt_class);
 	ret = alloc_chrdev_region(&pmt_slave_devt, 0, PMT_UNITS_MAX, "pmts");
 	if (ret)
-		class_unregister(&pmt_class);
+		class_destroy(pmt_class);
 	return ret;
 }
 
@@ -499,5 +499,5 @@ void pmt_units_exit(void)
 	spin_lock(&pmt_units_gone.lock);
 	spin_unlock(&pmt_units_gone.lock);
 	unregister_chrdev_region(pmt_slave_devt, PMT_UNITS_MAX);
-	class_unregister(&pmt_class);
+	class_destroy(pmt_class);
 }
