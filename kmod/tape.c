@@ -495,24 +495,30 @@ static int pmtm_read_result(struct pmtm_tape *tape, const struct pmt_command *cm
 	return 0;
 }
 
-/* Keep what of the last block the caller did not ask for. */
-static int pmtm_keep_rest(struct pmtm_tape *tape, const char *from, u32 length)
+/* Room for what of the last block the caller does not ask for. */
+static int pmtm_reserve_rest(struct pmtm_tape *tape)
+{
+	struct pmtm_rest *rest = &tape->rest;
+	char *bytes;
+
+	if (rest->size >= tape->modes.block_size)
+		return 0;
+	bytes = kvmalloc(tape->modes.block_size, GFP_KERNEL_ACCOUNT);
+	if (!bytes)
+		return -ENOMEM;
+	kvfree(rest->bytes);
+	rest->bytes = bytes;
+	rest->size = tape->modes.block_size;
+	return 0;
+}
+
+static void pmtm_keep_rest(struct pmtm_tape *tape, const char *from, u32 length)
 {
 	struct pmtm_rest *rest = &tape->rest;
 
-	if (rest->size < tape->modes.block_size) {
-		char *bytes = kvmalloc(tape->modes.block_size, GFP_KERNEL_ACCOUNT);
-
-		if (!bytes)
-			return -ENOMEM;
-		kvfree(rest->bytes);
-		rest->bytes = bytes;
-		rest->size = tape->modes.block_size;
-	}
 	memcpy(rest->bytes, from, length);
 	rest->from = 0;
 	rest->to = length;
-	return 0;
 }
 
 /* One READ command of length bytes, of which the caller gets up to count. */
@@ -546,8 +552,8 @@ static int pmtm_read_one(struct pmtm_tape *tape, char __user *to, u32 length,
 	if (given && copy_to_user(to, pmt_unit_data(tape->unit, &cmd), given))
 		ret = -EFAULT;
 	else if (bytes > given)
-		ret = pmtm_keep_rest(tape, pmt_unit_data(tape->unit, &cmd) + given,
-				     bytes - given);
+		pmtm_keep_rest(tape, pmt_unit_data(tape->unit, &cmd) + given,
+			       bytes - given);
 	pmtm_retire(tape, &cmd, &res);
 	pmtm_waited(tape, &tape->stats.read_ns, since);
 	return ret ?: given;
@@ -585,6 +591,8 @@ static ssize_t pmtm_read_fixed(struct pmtm_tape *tape, char __user *to, size_t c
 	/* Before the tape moves: what is lost here can not be read again. */
 	if (pmtm_fault_in(to) || pmtm_fault_in(to + count - 1))
 		return -EFAULT;
+	if ((count - done) % size && pmtm_reserve_rest(tape))
+		return done ?: -ENOMEM;
 	while (done < count) {
 		u32 wanted = min_t(size_t, count - done, chunk);
 		u32 length = DIV_ROUND_UP(wanted, size) * size;
