@@ -122,12 +122,13 @@ static int pmt_put_message(struct sk_buff *skb, u32 portid, u32 seq, int flags,
 	return 0;
 }
 
-static int pmt_reply(struct genl_info *info, struct pmt_unit *unit)
+static struct sk_buff *pmt_reply_new(void)
 {
-	struct sk_buff *skb = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
+	return genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
+}
 
-	if (!skb)
-		return -ENOMEM;
+static int pmt_reply(struct sk_buff *skb, struct genl_info *info, struct pmt_unit *unit)
+{
 	if (pmt_put_message(skb, info->snd_portid, info->snd_seq, 0, unit)) {
 		nlmsg_free(skb);
 		return -EMSGSIZE;
@@ -225,6 +226,7 @@ static int pmt_doit_new(struct sk_buff *skb, struct genl_info *info)
 	const char *personality = attrs[PMT_A_PERSONALITY] ?
 				  nla_data(attrs[PMT_A_PERSONALITY]) : "tape";
 	struct pmt_unit *unit;
+	struct sk_buff *reply;
 	u32 size;
 	int ret;
 
@@ -233,10 +235,16 @@ static int pmt_doit_new(struct sk_buff *skb, struct genl_info *info)
 		ret = pmt_data_size(info, &size);
 	if (ret)
 		return ret;
+	/* First: who is told that it failed has no unit. */
+	reply = pmt_reply_new();
+	if (!reply)
+		return -ENOMEM;
 	unit = pmt_unit_new(personality, number, size, recovery, eot);
-	if (IS_ERR(unit))
+	if (IS_ERR(unit)) {
+		nlmsg_free(reply);
 		return pmt_new_error(info->extack, PTR_ERR(unit));
-	ret = pmt_reply(info, unit);
+	}
+	ret = pmt_reply(reply, info, unit);
 	pmt_unit_put(unit);
 	return ret;
 }
@@ -259,11 +267,14 @@ static int pmt_doit_delete(struct sk_buff *skb, struct genl_info *info)
 static int pmt_doit_get(struct sk_buff *skb, struct genl_info *info)
 {
 	struct pmt_unit *unit = pmt_unit_of(skb, info);
-	int ret;
+	struct sk_buff *reply;
+	int ret = -ENOMEM;
 
 	if (IS_ERR(unit))
 		return PTR_ERR(unit);
-	ret = pmt_reply(info, unit);
+	reply = pmt_reply_new();
+	if (reply)
+		ret = pmt_reply(reply, info, unit);
 	pmt_unit_put(unit);
 	return ret;
 }
