@@ -5,6 +5,9 @@
 #	make demo	the main job, in a machine that it boots (HOST=1: here)
 #	make check	all tests (HOST=1: the system tests here)
 #	make style	what can be said of the sources without running them; part of check
+#	make check-debug	the tests under kernels that check, KASAN and lockdep among it
+#	make check-kernels	the tests under each of Debian's kernels, with the newest
+#	make long	both, for long, and the race detector
 #	make conformance	pmt beside the real st, on both kernels; part of check
 #	make install	DESTDIR=, PREFIX=
 #
@@ -110,6 +113,19 @@ conformance: setup
 	$(Q)$(MAKE) --no-print-directory all system-programs conformance-modules
 	$(Q)tests/conformance/conformance
 
+# Under kernels that check, which are built first.  kcsan and the newest of Debian's
+# kernels are long lanes.
+check-debug: setup
+	$(Q)$(MAKE) --no-print-directory all system-programs
+	$(Q)tests/debug
+
+check-kernels: setup
+	$(Q)$(MAKE) --no-print-directory all system-programs conformance-modules
+	$(Q)tests/kernels
+
+long: check-kernels
+	$(Q)PMT_FUZZ_SECONDS=300 tests/debug uml debug kcsan
+
 conformance-modules:
 	$(Q)for k in 6.1 6.12; do WERROR=$(if $(CI),1) tests/vm/modules $$k && \
 		tests/conformance/oracle/build $$k || exit 1; done
@@ -131,6 +147,7 @@ clean:
 
 -include $(shell find $(B) $(S) -name '*.d' 2>/dev/null)
 
-.PHONY: all setup modules demo check style conformance conformance-modules install clean unit-programs system-programs
+.PHONY: all setup modules demo check style conformance check-debug check-kernels \
+	long conformance-modules install clean unit-programs system-programs
 .SECONDARY:
 .DELETE_ON_ERROR:
