@@ -414,11 +414,12 @@ static __poll_t pmt_slave_poll(struct file *file, poll_table *wait)
 	__poll_t mask = 0;
 
 	poll_wait(file, &unit->server_wait, wait);
-	if (READ_ONCE(slave->revoked) || READ_ONCE(unit->dead))
-		return EPOLLHUP | EPOLLERR;
-	/* Revoking happens under map_lock; the store is there until then. */
+	/*
+	 * Revoking happens under map_lock; the store is there until then, and who is
+	 * told to hang up finds the pages gone.
+	 */
 	mutex_lock(&slave->map_lock);
-	if (slave->revoked) {
+	if (slave->revoked || READ_ONCE(unit->dead)) {
 		mask = EPOLLHUP | EPOLLERR;
 	} else {
 		ring = &slave->store->ring;
