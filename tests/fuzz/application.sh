@@ -13,6 +13,17 @@ export LIMIT=$((${PMT_FUZZ_SECONDS:-20} + 90))
 PATH=$top/build/plain/tests/fuzz:$PATH
 [ "${1:-}" = -c ] || exec 3>&1		# for the counts, also of what succeeds
 
+# Who has a node open, and where it is in the kernel.
+holders() {
+	local fd pid
+	for fd in /proc/[0-9]*/fd/*; do
+		[[ $(readlink "$fd") == /dev/*pmtm* ]] || continue
+		pid=${fd#/proc/} pid=${pid%%/*}
+		echo "$fd: $(tr '\0' ' ' < "/proc/$pid/cmdline")"
+		cat "/proc/$pid"/task/*/stack
+	done
+}
+
 # Until a process has let go of the node, and the last error was told.
 as_new() { application reset "$UNIT" 2> "$T/reset"; }
 
@@ -28,7 +39,9 @@ $(dmesg | tail -n 3)"
 }
 
 round_trip() {
-	eventually 20 as_new || fail "no tape again: $(cat "$T/reset")"
+	eventually 20 as_new || fail "no tape again: $(cat "$T/reset")
+$(pmt status "$UNIT")
+$(holders)"
 	is "$(recs write "$TAPE" 1000-9000 30)" "30 written, 0 marked, ok, close ok" "the writer"
 	is "$(recs read "$NTAPE" 1000-9000)" "30 records, 1 marks, ok" "the reader"
 }
