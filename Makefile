@@ -7,7 +7,7 @@
 #	make style	what can be said of the sources without running them; part of check
 #	make check-debug	the tests under kernels that check, KASAN and lockdep among it
 #	make check-kernels	the tests under each of Debian's kernels, with the newest
-#	make long	both, for long, and the race detector
+#	make long	both, for long, the race detector, and the ring's fuzzer
 #	make conformance	pmt beside the real st, on both kernels; part of check
 #	make install	DESTDIR=, PREFIX=
 #
@@ -123,8 +123,9 @@ check-kernels: setup
 	$(Q)$(MAKE) --no-print-directory all system-programs conformance-modules
 	$(Q)tests/kernels
 
-long: check-kernels
-	$(Q)PMT_FUZZ_SECONDS=300 tests/debug uml debug kcsan
+long: setup
+	$(Q)$(MAKE) --no-print-directory all system-programs conformance-modules
+	$(Q)tests/long
 
 conformance-modules:
 	$(Q)for k in 6.1 6.12; do WERROR=$(if $(CI),1) tests/vm/modules $$k && \
