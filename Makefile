@@ -32,6 +32,7 @@ UNIT := $(sort $(wildcard tests/unit/check_*.c))
 UNIT_HELP := $(filter-out $(UNIT),$(sort $(wildcard tests/unit/*.c)))
 SYSTEM := $(sort $(wildcard tests/system/*.c tests/conformance/conform.c))
 FUZZ := $(filter-out %_fuzz.c,$(sort $(wildcard tests/fuzz/*.c)))
+FUZZ += $(patsubst %/main.c,%.c,$(sort $(wildcard tests/fuzz/*/main.c)))
 CONFORM := $(sort $(wildcard tests/conformance/*.c))
 
 B := build/plain
@@ -72,8 +73,13 @@ $(B)/pmt: $(call objs,$(B),$(TOOL)) $(B)/libpmt.a
 $(B)/tests/system/%: $(B)/tests/system/%.o $(B)/libpmt.a
 	$(call say,LD,$@) $(CC) -o $@ $^ $(LDLIBS)
 
-$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/libpmt.a
-	$(call say,LD,$@) $(CC) -o $@ $^ $(LDLIBS)
+# One file, or a folder with the program's name: so the objects are in $(B)/fuzz.
+vpath fuzz/%.c tests
+parts = $(patsubst tests/%.c,$(B)/%.o,$(wildcard $(1).c $(1)/*.c))
+.SECONDEXPANSION:
+$(patsubst %.c,$(B)/%,$(FUZZ)): $(B)/%: $$(call parts,$$*) $(B)/libpmt.a
+	$(call say,LD,$@) mkdir -p $(@D)
+	$(Q)$(CC) -o $@ $^ $(LDLIBS)
 
 $(B)/tests/system/tt: $(B)/tests/conformance/steps.o
 
