@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # failing.sh: no memory, and bad addresses, at every point where the modules ask for
-# them.  What is tried is in failing.c; here are the unit with its server, a listener
+# them.  What is tried is in failing/; here are the unit with its server, a listener
 # to the events, and at last the modules themselves, which are unloaded and loaded.
 #
 #	tests/vm/run -k uml -t 3000 tests/fuzz/failing.sh
