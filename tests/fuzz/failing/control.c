@@ -19,20 +19,18 @@
 #include "pmt.h"
 
 static int family;
-static unsigned int units;
-
-static int count_unit(const struct pmt_unit_info *info, void *context)
+static int add_unit(const struct pmt_unit_info *info, void *context)
 {
-	(void)info;
-	(void)context;
-	units++;
+	*(uint64_t *)context |= 1ull << info->unit % 64;
 	return 0;
 }
 
-static unsigned int count_units(void)
+/* A bit for each: there are only a few. */
+static uint64_t all_units(void)
 {
-	units = 0;
-	if (pmt_unit_list(f.control, count_unit, NULL) < 0)
+	uint64_t units = 0;
+
+	if (pmt_unit_list(f.control, add_unit, &units) < 0)
 		die("list");
 	return units;
 }
@@ -41,7 +39,7 @@ static struct {
 	struct nl_msg *request;
 	uint32_t unit;			/* that it is for */
 	int socket;
-	unsigned int before;		/* units */
+	uint64_t before;		/* the units */
 	int sent;			/* 0, or why it was not */
 	union {
 		struct nlmsghdr header;
@@ -56,7 +54,7 @@ static void prepare_request(void)
 	struct timeval patience = { .tv_sec = 10 };
 	int command = (int)f.entry->argument;
 
-	n.before = count_units();
+	n.before = all_units();
 	n.request = nlmsg_alloc();
 	if (!n.request || !genlmsg_put(n.request, 0, 1, family, 0, flags | NLM_F_REQUEST,
 				       (uint8_t)command, PMT_GENL_VERSION))
@@ -133,18 +131,10 @@ static bool unheard(int told)
 	return !n.sent && (told == -ENOBUFS || told == -EFAULT);
 }
 
-static int is_extra(const struct pmt_unit_info *info, void *context)
-{
-	uint32_t *last = context;
-
-	*last = info->unit;
-	return 0;
-}
-
 static void after_new(int told)
 {
-	unsigned int made = count_units() - n.before;
-	uint32_t last = 0;
+	uint64_t extra = all_units() & ~n.before;
+	unsigned int made = __builtin_popcountll(extra), number;
 	char tape[64];
 
 	after_request(told);
@@ -152,17 +142,17 @@ static void after_new(int told)
 		bad("%u units were made, and %s was told", made, name_of(told));
 	if (!made)
 		return;
-	pmt_unit_list(f.control, is_extra, &last);
-	snprintf(tape, sizeof(tape), "/dev/npmtm%ua", last);
+	number = __builtin_ctzll(extra);
+	snprintf(tape, sizeof(tape), "/dev/npmtm%ua", number);
 	if (access(tape, F_OK) < 0)
 		bad("it has no node: %s", tape);
-	if (pmt_unit_delete(f.control, last))
+	if (pmt_unit_delete(f.control, number))
 		bad("the unit does not go");
 }
 
 static void after_delete(int told)
 {
-	unsigned int gone = n.before - count_units();
+	unsigned int gone = __builtin_popcountll(n.before & ~all_units());
 
 	after_request(told);
 	if (!unheard(told) && gone != !told)

@@ -4,7 +4,7 @@
  *
  *	failing UNIT [NAME...]		the entry points, or those of these names
  *	failing load DIR [PARAM [STEP]]	of loading DIR/pmts.ko, then DIR/pmtm.ko, which is
- *					given PARAM, and of which each STEP-th is tried
+ *					given PARAM; each STEP-th is tried
  *
  * The kernel's fault injection has a counter in each task: the n-th allocation or
  * copy from or to user space that the task makes fails (/proc/self/fail-nth).  Each
@@ -293,19 +293,22 @@ static bool try_load(const char *dir, const char *name, const char *parameters, 
 	if (!injected && load(path, parameters))
 		bad("it can not be loaded behind it");
 	verdict(NULL);
+	f.entry = NULL;
 	return !f.bad;
 }
 
 int main(int argc, char **argv)
 {
-	if (argc < 2) {
+	bool loads = argc > 1 && !strcmp(argv[1], "load");
+	int step = loads && argc > 4 ? atoi(argv[4]) : 1;
+
+	if (argc < 2 + loads) {
 		fputs("usage: failing UNIT [NAME...] | load DIR [PARAM [STEP]]\n", stderr);
 		return 2;
 	}
 	open_counter();
-	if (strcmp(argv[1], "load") || argc < 3)
+	if (!loads)
 		return try_entries(argv[1], argv + 2);
-	return !try_load(argv[2], "pmts", "", 1) ||
-	       !try_load(argv[2], "pmtm", argc > 3 ? argv[3] : "",
-			 argc > 4 ? atoi(argv[4]) : 1);
+	return !try_load(argv[2], "pmts", "", step) ||
+	       !try_load(argv[2], "pmtm", argc > 3 ? argv[3] : "", step);
 }

@@ -41,8 +41,8 @@ static void *fill_pages(void *arg)
 		nap(below(8) ? below(3000) : below(200000));
 		if (app.endless && below(4) == 0) {
 			count(endless_copies);
-			set(sh->copying, 1);
-			pause();
+			for (;;)
+				pause();
 		}
 		copy = (struct uffdio_copy){
 			.dst = message.arg.pagefault.address & ~4095ull,

@@ -240,7 +240,7 @@ static void from_outside(enum outside what)
 	}
 }
 
-/* Until the unit is broken, the server gone, or time is up. */
+/* Until the unit is broken, or time is up. */
 static void watch_life(const struct attack *attack)
 {
 	uint64_t until = now() + (attack->lie ? PATIENCE : 400 + below(800));
@@ -254,8 +254,6 @@ static void watch_life(const struct attack *attack)
 			done = attack->outside != OUT_DELETE;
 			act = now() + below(50);
 		}
-		if (kill(w.server, 0) < 0)
-			break;
 	}
 	if (attack->end == END_HOLDER)
 		take_from_holder();
@@ -322,7 +320,7 @@ static void live(const struct attack *attack, bool fresh)
 	w.attached = w.broken = 0;
 	w.server_reaped = false;
 	lost_events = false;
-	sh->attached = sh->gone = sh->told = sh->copying = 0;
+	sh->attached = sh->told = 0;
 	sh->holder = 0;
 	w.server = start();
 	if (w.server == 0)

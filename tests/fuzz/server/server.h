@@ -37,9 +37,8 @@ extern struct shared {
 	COUNTERS(X)
 #undef X
 	uint64_t bad;
-	uint32_t attached, gone, told, stop;
+	uint32_t attached, told, stop;
 	uint64_t holder;		/* 1 holds the slave end, 2 has lost it */
-	uint32_t copying;		/* the program's buffer is not there yet */
 } *sh;
 
 #define count(what) __atomic_fetch_add(&sh->what, 1, __ATOMIC_RELAXED)

@@ -85,9 +85,13 @@ static void side_ioctl(void)
 	case 4: side_limits(true); break;
 	case 5: side_limits(false); break;
 	case 6:
-		event = below(64) ? 0x80000000u | (uint32_t)any() :
-				    PMT_EVENT_COPY_FAILED + below(2);
-		ioctl(h.fd, PMT_IOC_EVENT, &event);
+		event = PMT_EVENT_COPY_FAILED + below(2);
+		if (!below(64)) {
+			ioctl(h.fd, PMT_IOC_EVENT, &event);
+			break;
+		}
+		event = 0x80000000u | (uint32_t)any();
+		refuse(ioctl(h.fd, PMT_IOC_EVENT, &event), "an event that is none");
 		break;
 	case 7: refuse(ioctl(h.fd, _IO(0xBD, 5 + below(250)), any()), "an unknown ioctl"); break;
 	default: ioctl(h.fd, PMT_IOC_KICK);
@@ -138,7 +142,7 @@ static void side_refused_maps(void)
 	refuse(got == MAP_FAILED ? -1 : 0, "a second mapping by mremap");
 	got = mmap(NULL, h.size[area], PROT_READ, MAP_PRIVATE, h.fd, (off_t)map_offset[area]);
 	refuse(got == MAP_FAILED ? -1 : 0, "a private mapping");
-	got = mmap(NULL, 4096, PROT_READ, MAP_SHARED, h.fd, (off_t)(any() & ~4095ull) >> 1);
+	got = mmap(NULL, 4096, PROT_READ, MAP_SHARED, h.fd, (off_t)(any() >> 1 & ~4095ull));
 	refuse(got == MAP_FAILED ? -1 : 0, "a mapping at random");
 	refuse((int)pwrite(mem, "x", 1, (off_t)(uintptr_t)h.area[COMMANDS]), "a write by /proc");
 	close(mem);

@@ -74,12 +74,16 @@ static void look_at_new(void)
 		}
 	word = (const uint64_t *)h.area[COMMANDS];
 	for (size_t i = header; i < h.size[COMMANDS] / 8; i++)
-		if (word[i])
+		if (word[i]) {
 			bad("new commands: %llx at %zu", (unsigned long long)word[i], i * 8);
+			return;
+		}
 	word = (const uint64_t *)h.area[RESULTS];
 	for (size_t i = sizeof(struct pmt_server_page) / 8; i < h.size[RESULTS] / 8; i++)
-		if (word[i])
+		if (word[i]) {
 			bad("new results: %llx at %zu", (unsigned long long)word[i], i * 8);
+			return;
+		}
 }
 
 void hold(bool fresh)
