@@ -351,16 +351,18 @@ static void new_unit(void)
 	}
 }
 
+/* For so long, and until each attack had its turn. */
 static void all_lives(uint64_t seconds)
 {
 	uint64_t until = now() + seconds * 1000;
 	size_t next = below(attack_count);
 
-	while (now() < until && !get(sh->bad)) {
+	while ((now() < until || get(sh->lives) < attack_count) && !get(sh->bad)) {
 		uint32_t lives = 1 + below(3);
 
 		new_unit();
 		for (uint32_t i = 0; i < lives && !get(sh->bad); i++) {
+			alarm(120);
 			if (i && pmt_unit_abort(w.control, w.unit) < 0)
 				bad("unit %u can not be aborted", w.unit);
 			if (i && state() == PMT_STATE_BROKEN)
@@ -425,7 +427,7 @@ int main(int argc, char **argv)
 	}
 	setsockopt(pmt_watch_fd(w.watch), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 	signal(SIGALRM, stuck);
-	alarm((unsigned int)seconds + 120);
+	alarm(120);
 	neighbour = start();
 	if (neighbour == 0)
 		be_neighbour(argv[1]);
