@@ -248,6 +248,31 @@ static void scribble(void)
 		die("it is believed");
 }
 
+/* Who is told to hang up finds the last page gone, too, however soon it looks. */
+static void hangup(void)
+{
+	struct pollfd poll_fd = { .fd = h.fd };
+	volatile char *data;
+	size_t size;
+
+	become_server();
+	size = 2 * (size_t)h.info.data_size;
+	data = mmap(NULL, size, PROT_READ, MAP_SHARED, h.fd, (off_t)PMT_MAP_DATA);
+	if (data == MAP_FAILED)
+		die("data");
+	for (size_t at = 0; at < size; at += 4096)
+		(void)data[at];
+	puts("attached");
+	fflush(stdout);
+	for (int i = 0; !(poll_fd.revents & POLLHUP); i++)
+		if (poll(&poll_fd, 1, 0) < 0 || i == 100000000)
+			die("the slave end was not taken away");
+	signal(SIGBUS, taken_away);
+	(void)data[size - 1];
+	fputs("hostile: a page that was taken away is there\n", stderr);
+	exit(1);
+}
+
 /* ---- what must be refused ---- */
 
 static void refused_map(const char *what, size_t size, int prot, int flags, __u64 offset,
@@ -313,7 +338,8 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*run)(void);
-	} others[] = { { "maps", maps }, { "attach", attach }, { "scribble", scribble } };
+	} others[] = { { "maps", maps }, { "attach", attach }, { "scribble", scribble },
+		       { "hangup", hangup } };
 
 	if (argc != 3) {
 		fputs("usage: hostile UNIT WHAT\n", stderr);

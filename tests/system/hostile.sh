@@ -35,6 +35,19 @@ case_done_too_far() { lies done-too-far; }
 case_done_back() { lies done-back; }
 case_scribble() { lies scribble; }
 
+case_hangup() {
+	local i server
+	new_unit
+	for i in {1..20}; do
+		hostile "$UNIT" hangup > "$T/said" 2> "$T/error" &
+		server=$!
+		echo "$server" >> "$T/pids"
+		eventually 20 grep -q attached "$T/said" || fail "it does not attach"
+		ok pmt detach "$UNIT"
+		wait "$server" || fail "round $i: $(cat "$T/error")"
+	done
+}
+
 case_maps() {
 	new_unit
 	ok hostile "$UNIT" maps
