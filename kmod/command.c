@@ -257,7 +257,8 @@ int pmtm_make_room(struct pmtm_tape *tape, u32 length, u32 keep)
 
 		if (ret)
 			return ret == -ERESTARTSYS ? -EINTR : ret;
-		pmtm_reap(tape);
+		if (!pmtm_reap(tape) && fatal_signal_pending(current))
+			return -EINTR;
 	}
 	return 0;
 }

@@ -99,11 +99,12 @@ struct pmt_unit {
 	struct mutex control;
 	struct pmt_slave *slave;	/* control; NULL after detach */
 	struct pmt_store *store;	/* control, and lock to change */
-	bool master_open;		/* control */
+	bool master_open;		/* control, and read without it */
 
 	spinlock_t lock;
-	bool dead;			/* deleted; set once */
-	enum pmt_state state;
+	bool dead;			/* deleted; set once; read without lock, too */
+	enum pmt_state state;		/* the same; see pmt_unit_enter */
+	bool stale;			/* what was looked at has changed since */
 	enum pmt_eot eot;
 	u32 recovery;			/* ms */
 	u32 first;			/* number of the next store's first command */
@@ -139,8 +140,16 @@ struct pmt_view {
 	u32 data_size;
 };
 
+/* Under the lock; it is read under control alone and by who waits, too. */
+static inline void pmt_unit_enter(struct pmt_unit *unit, enum pmt_state state)
+{
+	lockdep_assert_held(&unit->lock);
+	WRITE_ONCE(unit->state, state);
+}
+
 /* ring.c */
 struct pmt_store *pmt_store_new(struct pmt_unit *unit);
+int pmt_store_renew(struct pmt_unit *unit);
 void pmt_store_free(struct pmt_store *store);
 int pmt_unit_collect(struct pmt_unit *unit);
 void pmt_unit_give_up(struct pmt_unit *unit);
@@ -166,7 +175,8 @@ void pmt_units_exit(void);
 
 /* slave.c */
 extern const struct file_operations pmt_slave_fops;
-void pmt_slave_revoke(struct pmt_slave *slave);
+bool pmt_slave_revoke(struct pmt_slave *slave);
+bool pmt_slave_attached(const struct pmt_slave *slave);
 
 /* netlink.c */
 int pmt_netlink_init(void);

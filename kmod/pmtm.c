@@ -52,7 +52,8 @@ static void pmtm_tape_release(struct kref *kref)
 	kfree(tape);
 	/* Under the queue's lock: pmtm_wait_gone takes it after the last one. */
 	spin_lock(&pmtm_tapes_gone.lock);
-	if (!--pmtm_tapes)
+	WRITE_ONCE(pmtm_tapes, pmtm_tapes - 1);
+	if (!pmtm_tapes)
 		wake_up_locked(&pmtm_tapes_gone);
 	spin_unlock(&pmtm_tapes_gone.lock);
 }
@@ -128,7 +129,7 @@ static struct pmtm_tape *pmtm_tape_new(struct pmt_unit *unit)
 	tape->unit = unit;
 	get_device(&unit->dev);
 	spin_lock(&pmtm_tapes_gone.lock);
-	pmtm_tapes++;
+	WRITE_ONCE(pmtm_tapes, pmtm_tapes + 1);
 	spin_unlock(&pmtm_tapes_gone.lock);
 	tape->file = -1;
 	tape->block = -1;

@@ -42,6 +42,10 @@ static int pmt_area_new(struct pmt_area *area, size_t size, unsigned int copies)
 	for (i = 0; i < area->count; i++) {
 		unsigned int copy;
 
+		/* Who is killed for the memory that is short must not take more. */
+		if (fatal_signal_pending(current))
+			goto err_free;
+		cond_resched();
 		area->pages[i] = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 		if (!area->pages[i])
 			goto err_free;
@@ -92,6 +96,26 @@ struct pmt_store *pmt_store_new(struct pmt_unit *unit)
 		      ring->data_end, slots, unit->data_size, unit->first);
 	ring->generation = unit->place.generation;
 	return store;
+}
+
+/*
+ * Other pages for the answers of the next server: whoever had the last ones may
+ * hold them still, by a transfer that is under way.
+ */
+int pmt_store_renew(struct pmt_unit *unit)
+{
+	struct pmt_area *area = &unit->store->areas[PMT_AREA_RESULTS];
+	struct pmt_area fresh, old = *area;
+
+	lockdep_assert_held(&unit->control);
+	if (pmt_area_new(&fresh, old.count << PAGE_SHIFT, 1))
+		return -ENOMEM;
+	spin_lock(&unit->lock);
+	*area = fresh;
+	pmt_ring_renew(&unit->store->ring, fresh.address);
+	spin_unlock(&unit->lock);
+	pmt_area_free(&old);
+	return 0;
 }
 
 static void pmt_unit_medium(struct pmt_unit *unit, const struct pmt_result *res)
@@ -195,6 +219,7 @@ void pmt_unit_give_up(struct pmt_unit *unit)
 		unit->place.block = PMT_UNKNOWN;
 	}
 	pmt_ring_give_up(&unit->store->ring);
+	unit->stale = true;
 	unit->first = unit->store->ring.tail;
 }
 
@@ -217,7 +242,7 @@ int pmt_unit_collect(struct pmt_unit *unit)
 	dev_warn_ratelimited(&unit->dev,
 			     "the server broke the protocol at command %u\n",
 			     ring->done);
-	unit->state = PMT_STATE_BROKEN;
+	pmt_unit_enter(unit, PMT_STATE_BROKEN);
 	pmt_unit_give_up(unit);
 	pmt_unit_event(unit, PMT_EVENT_BROKEN, 0);
 	schedule_work(&unit->broken_work);
@@ -250,6 +275,7 @@ void pmt_unit_look(struct pmt_unit *unit, const struct pmt_place *place,
 		.waiting = ring->tail - ring->done,
 		.data_size = unit->data_size,
 	};
+	unit->stale = false;
 	if (view->early_warning && !unit->early_warning_sent)
 		pmt_unit_event(unit, PMT_EVENT_EARLY_WARNING, 0);
 	unit->early_warning_sent = view->early_warning;
@@ -268,16 +294,25 @@ bool pmt_unit_fits(struct pmt_unit *unit, u32 length, u32 keep)
 }
 EXPORT_SYMBOL_GPL(pmt_unit_fits);
 
-static int pmt_unit_ready(const struct pmt_unit *unit)
+/* Is it acknowledged, perhaps, by what was looked at before? */
+static bool pmt_unit_relies(const struct pmt_command *cmd)
+{
+	return cmd->op == PMT_OP_WRITE || cmd->flags & PMT_CMD_IMMEDIATE;
+}
+
+static int pmt_unit_ready(const struct pmt_unit *unit, const struct pmt_command *cmd)
 {
 	if (unit->dead || unit->state == PMT_STATE_UNSERVED)
 		return -ENXIO;
-	return unit->state == PMT_STATE_BROKEN ? -EIO : 0;
+	if (unit->state == PMT_STATE_BROKEN)
+		return -EIO;
+	return unit->stale && pmt_unit_relies(cmd) ? -EAGAIN : 0;
 }
 
 /*
  * Give a command to the server; pmt_unit_fits said yes.  from is the data of a
- * WRITE, or NULL.  -EFAULT: nothing was issued.
+ * WRITE, or NULL.  -EFAULT: nothing was issued; -EAGAIN: nor here, and what
+ * pmt_unit_look has told is no longer so (copying may take any time).
  */
 int pmt_unit_issue(struct pmt_unit *unit, struct pmt_command *cmd,
 		   const void __user *from)
@@ -293,7 +328,7 @@ int pmt_unit_issue(struct pmt_unit *unit, struct pmt_command *cmd,
 			return -EFAULT;
 	}
 	spin_lock(&unit->lock);
-	ret = pmt_unit_ready(unit);
+	ret = pmt_unit_ready(unit, cmd);
 	if (!ret) {
 		parked = pmt_ring_issue(&unit->store->ring, cmd);
 		unit->counters.wakes_server += parked;

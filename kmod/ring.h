@@ -125,6 +125,22 @@ static inline void pmt_ring_init(struct pmt_ring *ring, void *commands,
 	ring->server->cancel_seen = first;
 }
 
+/*
+ * Another page of the server's, zeroed, before anybody has it.  Where the end is
+ * near was said of the medium, and stays said.
+ */
+static inline void pmt_ring_renew(struct pmt_ring *ring, void *results)
+{
+	struct pmt_server_page *server = results;
+
+	memcpy(&server->ew, &ring->server->ew, sizeof(server->ew));
+	server->done = ring->done;
+	server->seen = ring->done;
+	server->cancel_seen = ring->cancel;
+	ring->server = server;
+	ring->answers = (void *)((char *)results + PMT_PAGE_AREA);
+}
+
 static inline __u32 pmt_ring_data_start(const struct pmt_ring *ring, __u32 length)
 {
 	__u32 align = length < PMT_DATA_PAGE ? PMT_DATA_ALIGN : PMT_DATA_PAGE;

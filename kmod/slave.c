@@ -30,7 +30,15 @@ struct pmt_slave {
 	bool attached;			/* unit->control */
 };
 
-void pmt_slave_revoke(struct pmt_slave *slave)
+/* Is it, or was it, a server? */
+bool pmt_slave_attached(const struct pmt_slave *slave)
+{
+	lockdep_assert_held(&slave->unit->control);
+	return slave->attached;
+}
+
+/* As above. */
+bool pmt_slave_revoke(struct pmt_slave *slave)
 {
 	lockdep_assert_held(&slave->unit->control);
 	mutex_lock(&slave->map_lock);
@@ -38,6 +46,7 @@ void pmt_slave_revoke(struct pmt_slave *slave)
 	unmap_mapping_range(slave->mapping, 0, 0, 1);
 	mutex_unlock(&slave->map_lock);
 	wake_up_all(&slave->unit->server_wait);
+	return slave->attached;
 }
 
 static int pmt_slave_store(struct pmt_unit *unit)
@@ -46,7 +55,7 @@ static int pmt_slave_store(struct pmt_unit *unit)
 
 	lockdep_assert_held(&unit->control);
 	if (unit->store)
-		return 0;
+		return pmt_store_renew(unit);
 	if (!try_module_get(unit->personality->owner))
 		return -ENODEV;
 	store = pmt_store_new(unit);
@@ -267,23 +276,24 @@ static void pmt_unit_serve(struct pmt_unit *unit, struct pmt_attach *attach)
 	if (READ_ONCE(ring->server->ew.seq) & 1)
 		WRITE_ONCE(ring->server->ew.seq, 0);
 	unit->room = 0;		/* nothing is buffered before the drives have told */
+	unit->stale = true;
 	pmt_unit_kept(unit, ring, &attach->kept);
-	unit->state = PMT_STATE_SERVED;
+	pmt_unit_enter(unit, PMT_STATE_SERVED);
 	pmt_unit_event(unit, PMT_EVENT_SERVER_ATTACHED, 0);
 }
 
-static int pmt_slave_attached(struct pmt_slave *slave, struct pmt_attach *attach)
+static int pmt_slave_serve(struct pmt_slave *slave, struct pmt_attach *attach)
 {
 	struct pmt_unit *unit = slave->unit;
 	struct pid *old = NULL;
 	int ret = 0;
 
 	mutex_lock(&unit->control);
-	if (unit->slave != slave)
+	if (unit->slave != slave || unit->dead)
 		ret = -ENODEV;
 	else if (slave->attached)
 		ret = -EBUSY;
-	else if (unit->state == PMT_STATE_BROKEN)
+	else if (READ_ONCE(unit->state) == PMT_STATE_BROKEN)
 		ret = -EIO;
 	if (!ret) {
 		slave->attached = true;
@@ -301,6 +311,19 @@ static int pmt_slave_attached(struct pmt_slave *slave, struct pmt_attach *attach
 	return ret;
 }
 
+/* It was not told that it serves, so it does not. */
+static void pmt_slave_unserve(struct pmt_slave *slave)
+{
+	struct pmt_unit *unit = slave->unit;
+
+	mutex_lock(&unit->control);
+	if (unit->slave == slave) {
+		slave->attached = false;
+		pmt_server_lost(unit);
+	}
+	mutex_unlock(&unit->control);
+}
+
 static long pmt_slave_attach(struct pmt_slave *slave, void __user *arg)
 {
 	struct pmt_attach attach;
@@ -312,20 +335,26 @@ static long pmt_slave_attach(struct pmt_slave *slave, void __user *arg)
 		return -EPROTONOSUPPORT;
 	if (attach.reserved || !pmt_limits_valid(slave->unit, &attach.limits))
 		return -EINVAL;
-	ret = pmt_slave_attached(slave, &attach);
+	ret = pmt_slave_serve(slave, &attach);
 	if (ret)
 		return ret;
-	return copy_to_user(arg, &attach, sizeof(attach)) ? -EFAULT : 0;
+	if (!copy_to_user(arg, &attach, sizeof(attach)))
+		return 0;
+	pmt_slave_unserve(slave);
+	return -EFAULT;
 }
 
 /* Is it the server?  Then with unit->control held, so that it stays so. */
 static int pmt_slave_lock(struct pmt_slave *slave)
 {
+	int ret;
+
 	mutex_lock(&slave->unit->control);
 	if (slave->unit->slave == slave && slave->attached)
 		return 0;
+	ret = slave->attached ? -ENODEV : -EINVAL;
 	mutex_unlock(&slave->unit->control);
-	return slave->attached ? -ENODEV : -EINVAL;
+	return ret;
 }
 
 /* Of no harm by one that is not the server any more: no lock that sleeps. */

@@ -7,6 +7,7 @@
  * have it: pmtm_flow decides, before each record, from what the server promised.
  * Reading keeps a few records read ahead; all else drops them.
  */
+#include <linux/pagemap.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
@@ -239,6 +240,27 @@ static int pmtm_write_through(struct pmtm_tape *tape, struct pmt_command *cmd)
 	return ret;
 }
 
+/* Into the ring, as was decided when nothing has changed since: flow, or -errno. */
+static int pmtm_write_issue(struct pmtm_tape *tape, struct pmt_command *cmd,
+			    const char __user *from, u32 length)
+{
+	int flow, ret;
+
+	do {
+		u32 size = tape->modes.block_size;
+
+		flow = pmtm_write_flow(tape, length, size ? length / size : 1, 0);
+		if (flow < 0)
+			return flow;
+		*cmd = pmtm_prepare(tape, PMT_OP_WRITE);
+		cmd->length = length;
+		ret = pmtm_send(tape, cmd, from);
+		if (ret == -EAGAIN && fatal_signal_pending(current))
+			ret = -EINTR;
+	} while (ret == -EAGAIN);
+	return ret ?: flow;
+}
+
 /* One WRITE command: records written, or -errno. */
 static int pmtm_write_one(struct pmtm_tape *tape, const char __user *from, u32 length)
 {
@@ -247,14 +269,9 @@ static int pmtm_write_one(struct pmtm_tape *tape, const char __user *from, u32 l
 	struct pmt_command cmd;
 	int flow, ret;
 
-	flow = pmtm_write_flow(tape, length, records, 0);
+	flow = pmtm_write_issue(tape, &cmd, from, length);
 	if (flow < 0)
 		return flow;
-	cmd = pmtm_prepare(tape, PMT_OP_WRITE);
-	cmd.length = length;
-	ret = pmtm_send(tape, &cmd, from);
-	if (ret)
-		return ret;
 	/* Not before: what never reached the drive gets no filemark at close. */
 	tape->direction = PMTM_WRITING;
 	if (flow == PMTM_BUFFERED) {
@@ -336,15 +353,18 @@ static int pmtm_marks_immediate(struct pmtm_tape *tape, struct pmt_command *cmd)
 	ret = pmtm_send(tape, cmd, NULL);
 	if (!ret)
 		pmtm_marks_acknowledged(tape, cmd);
-	return ret;
+	return ret == -EAGAIN && fatal_signal_pending(current) ? -EINTR : ret;
 }
 
-static int pmtm_marks_queued(struct pmtm_tape *tape, struct pmt_command *cmd)
+static int pmtm_marks_queued(struct pmtm_tape *tape, u32 count)
 {
-	int ret = pmtm_issue(tape, cmd, PMTM_QUEUE);
+	struct pmt_command cmd = pmtm_prepare(tape, PMT_OP_WRITE_FILEMARKS);
+	int ret;
 
+	cmd.count = count;
+	ret = pmtm_issue(tape, &cmd, PMTM_QUEUE);
 	if (!ret)
-		pmtm_marks_acknowledged(tape, cmd);
+		pmtm_marks_acknowledged(tape, &cmd);
 	return ret;
 }
 
@@ -367,6 +387,29 @@ static int pmtm_marks_through(struct pmtm_tape *tape, struct pmt_command *cmd,
 	return 0;
 }
 
+/* At once, or when all is on tape: that may change until they are in the ring. */
+static int pmtm_marks_now(struct pmtm_tape *tape, u32 count, bool immediate,
+			  enum pmtm_wait how)
+{
+	int ret;
+
+	do {
+		struct pmt_command cmd;
+
+		if (immediate) {
+			ret = pmtm_write_flow(tape, 0, 0, count);
+			if (ret < 0)
+				return ret;
+			immediate = ret == PMTM_BUFFERED;
+		}
+		cmd = pmtm_prepare(tape, PMT_OP_WRITE_FILEMARKS);
+		cmd.count = count;
+		ret = immediate ? pmtm_marks_immediate(tape, &cmd) :
+				  pmtm_marks_through(tape, &cmd, how);
+	} while (ret == -EAGAIN);
+	return ret;
+}
+
 /*
  * Filemarks.  count 0 only makes durable.  Behind early warning, with eot=hold,
  * they open the way for trailers.  0, PMTM_REFUSED, or -errno, which may be of
@@ -376,25 +419,14 @@ int pmtm_marks(struct pmtm_tape *tape, u32 count, bool immediate,
 	       enum pmtm_wait how)
 {
 	bool early = tape->eof == PMTM_EW || tape->eof == PMTM_EOD1 || tape->trailer;
-	struct pmt_command cmd;
 	struct pmt_view view;
 	int ret;
 
 	pmtm_stop_ahead(tape);
-	if (immediate && how != PMTM_QUEUE) {
-		ret = pmtm_write_flow(tape, 0, 0, count);
-		if (ret < 0)
-			return ret;
-		immediate = ret == PMTM_BUFFERED;
-	}
-	cmd = pmtm_prepare(tape, PMT_OP_WRITE_FILEMARKS);
-	cmd.count = count;
 	if (how == PMTM_QUEUE)
-		ret = pmtm_marks_queued(tape, &cmd);
-	else if (immediate)
-		ret = pmtm_marks_immediate(tape, &cmd);
+		ret = pmtm_marks_queued(tape, count);
 	else
-		ret = pmtm_marks_through(tape, &cmd, how);
+		ret = pmtm_marks_now(tape, count, immediate, how);
 	if (ret)
 		return ret;
 	tape->direction = PMTM_IDLE;	/* close owes no mark any more */
@@ -410,10 +442,10 @@ int pmtm_marks(struct pmtm_tape *tape, u32 count, bool immediate,
 void pmtm_stop_ahead(struct pmtm_tape *tape)
 {
 	tape->ahead.depth = 0;
-	if (!tape->ahead.count)
-		return;
+	/* A reader that was killed may have left it, with nothing ahead. */
 	tape->holding = false;
-	pmtm_discard(tape);
+	if (tape->ahead.count)
+		pmtm_discard(tape);
 }
 
 static int pmtm_read_issue(struct pmtm_tape *tape, bool ahead)
@@ -540,8 +572,12 @@ static int pmtm_read_one(struct pmtm_tape *tape, char __user *to, u32 length,
 		return ret;
 	if (!pmt_unit_oldest(tape->unit, &cmd, &res) || cmd.number != number)
 		return -EIO;
+	/* An exception before it was met meanwhile: it is not wanted. */
+	if (!tape->ahead.count)
+		res.status = PMT_STATUS_CANCELLED;
+	else
+		tape->ahead.count--;
 	tape->ahead.first++;
-	tape->ahead.count--;
 	ret = pmtm_read_result(tape, &cmd, &res, &bytes);
 	if (ret < 0)
 		bytes = 0;
@@ -570,27 +606,21 @@ static ssize_t pmtm_take_rest(struct pmtm_tape *tape, char __user *to, size_t co
 	return length;
 }
 
-/* Can that byte be written?  It stays as it is. */
-static int pmtm_fault_in(char __user *to)
-{
-	char byte;
-
-	return get_user(byte, to) ?: put_user(byte, to);
-}
-
 /* In fixed mode a read is a number of blocks, then the rest of one is kept. */
 static ssize_t pmtm_read_fixed(struct pmtm_tape *tape, char __user *to, size_t count)
 {
 	u32 size = tape->modes.block_size;
-	ssize_t taken = pmtm_take_rest(tape, to, count);
 	u32 chunk = pmtm_chunk(tape);
-	size_t done = taken;
+	ssize_t taken;
+	size_t done;
 
+	/* First: what is taken, or lost where the tape moves, can not be read again. */
+	if (fault_in_safe_writeable(to, 1) || fault_in_safe_writeable(to + count - 1, 1))
+		return -EFAULT;
+	taken = pmtm_take_rest(tape, to, count);
 	if (taken < 0)
 		return taken;
-	/* Before the tape moves: what is lost here can not be read again. */
-	if (pmtm_fault_in(to) || pmtm_fault_in(to + count - 1))
-		return -EFAULT;
+	done = taken;
 	if ((count - done) % size && pmtm_reserve_rest(tape))
 		return done ?: -ENOMEM;
 	while (done < count) {

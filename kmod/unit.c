@@ -29,14 +29,15 @@ EXPORT_SYMBOL_GPL(pmt_class);
 static void pmt_unit_release(struct device *dev)
 {
 	struct pmt_unit *unit = container_of(dev, struct pmt_unit, dev);
+	u32 number = unit->number;
 
 	put_pid(unit->server_pid);
 	/* Under the queue's lock: pmt_units_exit takes it after the last one. */
 	spin_lock(&pmt_units_gone.lock);
-	xa_erase(&pmt_units, unit->number);
+	xa_erase(&pmt_units, number);
+	kfree(unit);
 	wake_up_locked(&pmt_units_gone);
 	spin_unlock(&pmt_units_gone.lock);
-	kfree(unit);
 }
 
 void pmt_unit_put(struct pmt_unit *unit)
@@ -72,9 +73,9 @@ struct pmt_unit *pmt_unit_next(u32 number)
 	return unit;
 }
 
-/* Called with unit->lock held or before anybody knows the unit. */
 void pmt_unit_event(struct pmt_unit *unit, enum pmt_event event, u8 key)
 {
+	lockdep_assert_held(&unit->lock);
 	pmt_netlink_event(unit, event, key);
 }
 
@@ -115,10 +116,12 @@ void pmt_server_lost(struct pmt_unit *unit)
 	pmt_unit_collect(unit);
 	if (unit->state == PMT_STATE_SERVED) {
 		/* The next server would not know of it: nothing behind it is done. */
-		if (pmt_ring_stuck(&unit->store->ring))
+		if (pmt_ring_stuck(&unit->store->ring)) {
 			pmt_ring_give_up(&unit->store->ring);
+			unit->stale = true;
+		}
 		recovery = unit->recovery;
-		unit->state = recovery ? PMT_STATE_RECOVERING : PMT_STATE_UNSERVED;
+		pmt_unit_enter(unit, recovery ? PMT_STATE_RECOVERING : PMT_STATE_UNSERVED);
 		if (!recovery)
 			pmt_unit_give_up(unit);
 	}
@@ -141,10 +144,10 @@ static void pmt_unit_recovery_over(struct work_struct *work)
 
 	mutex_lock(&unit->control);
 	/* Else it fired for a server that was lost before the last one. */
-	if (unit->state == PMT_STATE_RECOVERING &&
+	if (READ_ONCE(unit->state) == PMT_STATE_RECOVERING &&
 	    time_after_eq(jiffies, unit->recovery_end)) {
 		spin_lock(&unit->lock);
-		unit->state = PMT_STATE_UNSERVED;
+		pmt_unit_enter(unit, PMT_STATE_UNSERVED);
 		if (unit->store)
 			pmt_unit_event(unit, PMT_EVENT_ABORTED, 0);
 		pmt_unit_give_up(unit);
@@ -163,9 +166,11 @@ static void pmt_unit_revoke(struct pmt_unit *unit)
 	lockdep_assert_held(&unit->control);
 	if (!slave)
 		return;
-	pmt_slave_revoke(slave);
 	unit->slave = NULL;
-	pmt_server_lost(unit);
+	if (pmt_slave_revoke(slave))
+		pmt_server_lost(unit);
+	else
+		pmt_store_settle(unit);
 }
 
 static void pmt_unit_broken(struct work_struct *work)
@@ -173,7 +178,9 @@ static void pmt_unit_broken(struct work_struct *work)
 	struct pmt_unit *unit = container_of(work, struct pmt_unit, broken_work);
 
 	mutex_lock(&unit->control);
-	if (unit->state == PMT_STATE_BROKEN)
+	/* Not from who has come since: none can attach to it. */
+	if (READ_ONCE(unit->state) == PMT_STATE_BROKEN && unit->slave &&
+	    pmt_slave_attached(unit->slave))
 		pmt_unit_revoke(unit);
 	mutex_unlock(&unit->control);
 	wake_up_all(&unit->master_wait);
@@ -192,7 +199,7 @@ void pmt_unit_abort(struct pmt_unit *unit)
 	mutex_lock(&unit->control);
 	spin_lock(&unit->lock);
 	pmt_unit_collect(unit);
-	unit->state = PMT_STATE_UNSERVED;
+	pmt_unit_enter(unit, PMT_STATE_UNSERVED);
 	unit->cookie = 0;
 	pmt_unit_give_up(unit);
 	pmt_unit_event(unit, PMT_EVENT_ABORTED, 0);
@@ -222,17 +229,19 @@ int pmt_unit_set(struct pmt_unit *unit, const u32 *recovery, const u8 *eot)
  */
 int pmt_unit_open(struct pmt_unit *unit)
 {
+	enum pmt_state state;
 	int ret = 0;
 
 	mutex_lock(&unit->control);
-	if (unit->dead || unit->state == PMT_STATE_UNSERVED)
+	state = READ_ONCE(unit->state);
+	if (unit->dead || state == PMT_STATE_UNSERVED)
 		ret = -ENXIO;
-	else if (unit->state == PMT_STATE_BROKEN)
+	else if (state == PMT_STATE_BROKEN)
 		ret = -EIO;
 	else if (!unit->store)
 		ret = -EAGAIN;
 	else
-		unit->master_open = true;
+		WRITE_ONCE(unit->master_open, true);
 	mutex_unlock(&unit->control);
 	return ret;
 }
@@ -241,7 +250,7 @@ EXPORT_SYMBOL_GPL(pmt_unit_open);
 void pmt_unit_close(struct pmt_unit *unit)
 {
 	mutex_lock(&unit->control);
-	unit->master_open = false;
+	WRITE_ONCE(unit->master_open, false);
 	pmt_store_settle(unit);
 	mutex_unlock(&unit->control);
 }
@@ -316,26 +325,39 @@ static int pmt_unit_number(struct pmt_unit *unit, u32 number)
 	return ret == -EBUSY ? -EEXIST : ret;
 }
 
-/* Nobody who has control finds it alive after this, so none makes a store. */
-static void pmt_unit_bury(struct pmt_unit *unit)
+/*
+ * Nobody who has control finds it alive after this, so none makes a store or
+ * attaches; nothing that runs later is left.  One that is not all made may have a
+ * server already.  Returns what the personality had.
+ */
+static void *pmt_unit_kill(struct pmt_unit *unit)
 {
 	void *master;
 
 	mutex_lock(&unit->control);
-	spin_lock(&unit->lock);
-	unit->dead = true;
-	pmt_unit_event(unit, PMT_EVENT_UNIT_REMOVED, 0);
-	spin_unlock(&unit->lock);
+	pmt_unit_revoke(unit);
 	master = unit->master;
 	unit->master = NULL;
+	spin_lock(&unit->lock);
+	WRITE_ONCE(unit->dead, true);
+	if (master)
+		pmt_unit_event(unit, PMT_EVENT_UNIT_REMOVED, 0);
+	spin_unlock(&unit->lock);
 	mutex_unlock(&unit->control);
 	wake_up_all(&unit->master_wait);
 	wake_up_all(&unit->server_wait);
+	cancel_delayed_work_sync(&unit->recovery_work);
+	cancel_work_sync(&unit->broken_work);
+	return master;
+}
+
+static void pmt_unit_bury(struct pmt_unit *unit)
+{
+	void *master = pmt_unit_kill(unit);
+
 	if (master)
 		unit->personality->detach(master);
 	cdev_device_del(&unit->cdev, &unit->dev);
-	cancel_delayed_work_sync(&unit->recovery_work);
-	cancel_work_sync(&unit->broken_work);
 	pmt_unit_put(unit);
 }
 
@@ -367,7 +389,7 @@ static struct pmt_unit *pmt_unit_make(const struct pmt_personality *personality,
 	if (!ret)
 		ret = cdev_device_add(&unit->cdev, &unit->dev);
 	if (ret) {
-		unit->dead = true;
+		pmt_unit_kill(unit);
 		pmt_unit_put(unit);
 		return ERR_PTR(ret);
 	}
@@ -378,8 +400,10 @@ static struct pmt_unit *pmt_unit_make(const struct pmt_personality *personality,
 	}
 	mutex_lock(&unit->control);
 	unit->master = master;
-	mutex_unlock(&unit->control);
+	spin_lock(&unit->lock);
 	pmt_unit_event(unit, PMT_EVENT_UNIT_ADDED, 0);
+	spin_unlock(&unit->lock);
+	mutex_unlock(&unit->control);
 	return unit;
 }
 

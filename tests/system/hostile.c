@@ -248,6 +248,44 @@ static void scribble(void)
 		die("it is believed");
 }
 
+static void put(const struct pmt_result *result)
+{
+	((struct pmt_result *)(h.results + PMT_PAGE_AREA))[result->number % h.info.slots] =
+		*result;
+}
+
+/*
+ * True, until the TEST behind a LOAD, whose caller is killed; that is answered as an
+ * exception, late, and with it the READ behind it, as if nothing had been.
+ */
+static void late(void)
+{
+	struct pmt_result test, read;
+	uint32_t last = 0;
+
+	become_server();
+	for (;;) {
+		const struct pmt_command *cmd = wait_command();
+
+		answer_truly(cmd, &test);
+		if (last == PMT_OP_LOAD && cmd->op == PMT_OP_TEST)
+			break;
+		last = cmd->op;
+		answer(&test, h.number + 1);
+		h.number++;
+	}
+	test.status = PMT_STATUS_CHECK;
+	test.key = PMT_KEY_HARDWARE;
+	h.number++;
+	answer_truly(wait_command(), &read);
+	put(&test);
+	answer(&read, h.number + 1);
+	for (h.number++;; h.number++) {
+		answer_truly(wait_command(), &read);
+		answer(&read, h.number + 1);
+	}
+}
+
 /* Who is told to hang up finds the last page gone, too, however soon it looks. */
 static void hangup(void)
 {
@@ -339,7 +377,7 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*run)(void);
 	} others[] = { { "maps", maps }, { "attach", attach }, { "scribble", scribble },
-		       { "hangup", hangup } };
+		       { "hangup", hangup }, { "late", late } };
 
 	if (argc != 3) {
 		fputs("usage: hostile UNIT WHAT\n", stderr);

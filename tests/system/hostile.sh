@@ -5,6 +5,7 @@
 # until the unit is given up.
 
 . "$(dirname "$0")/lib.sh"
+PATH=$top/build/plain/tests/fuzz:$PATH
 
 # lies NAME: the unit gets broken, whoever waits gets EIO, abort mends it.
 lies() {
@@ -34,6 +35,31 @@ case_cancelled() { lies cancelled; }
 case_done_too_far() { lies done-too-far; }
 case_done_back() { lies done-back; }
 case_scribble() { lies scribble; }
+
+# An answer to what was cancelled: the reader behind it can be given up, as ever.
+case_late() {
+	local load=30 server killed
+	new_unit
+	hostile "$UNIT" late 2> "$T/error" &
+	server=$!
+	echo "$server" >> "$T/pids"
+	eventually 20 is_state served || fail "it does not attach"
+	exec 8<> "$NTAPE"
+	application perform "$load" 1 <&8 &
+	killed=$!
+	eventually 10 stuck "$killed" || fail "the load is not held"
+	kill -KILL "$killed"
+	eventually 10 gone "$killed" || fail "it outlives the kill"
+	for _ in 1 2 3; do
+		dd bs=1000 count=1 of=/dev/null <&8
+	done 2> "$T/dd" &
+	killed=$!
+	echo "$killed" >> "$T/pids"
+	sleep 2
+	ok pmt abort "$UNIT"
+	eventually 10 gone "$killed" || fail "it reads on: $(cat "$T/dd" "/proc/$killed/stack")"
+	exec 8<&-
+}
 
 case_hangup() {
 	local i server
