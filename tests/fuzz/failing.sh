@@ -43,9 +43,9 @@ unloaded() {
 	[ ! -d /sys/module/pmts ]
 }
 
-# Each unloading takes seconds where the kernel puts releases off: in a short run
-# some of the many allocations fail, in a long one all.
-step=$((${PMT_FUZZ_SECONDS:-20} >= 100 ? 1 : 7))
+# Each unloading takes seconds where the kernel puts releases off: of the several
+# hundred allocations some fail, in a long run more.
+step=$((${PMT_FUZZ_SECONDS:-20} >= 100 ? 3 : 13))
 
 # Nobody has them open: what the first case has left alive would show here.
 case_loading() {
@@ -60,7 +60,7 @@ case_loading_units() {
 	needed
 	[ -e "$modules/pmts.ko" ] || skip "no modules in $modules"
 	eventually 30 unloaded || fail "the modules do not go"
-	failing load "$modules" units=1 23 | sed 's/pm[a-z]*$/&_units/' > "$T/results"
+	failing load "$modules" units=1 $((step * 3)) | sed 's/pm[a-z]*$/&_units/' > "$T/results"
 	ok eventually 30 unloaded
 }
 
