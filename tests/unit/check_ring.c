@@ -412,6 +412,30 @@ END_TEST
 
 /* ---- early warning overtakes ---- */
 
+/* Whoever still has the last server's pages does not answer for the next one. */
+START_TEST(another_page_of_answers)
+{
+	struct pmt_place place = { .generation = 1, .lbn = 7 };
+	struct pmt_server_page *old = rig.results, *fresh;
+	struct pmt_result res = good(1);
+
+	issue(PMT_OP_TEST, 0);
+	pmt_view_early_warning(&rig.view, &place);
+	fresh = area(PMT_PAGE_AREA + SLOTS * sizeof(struct pmt_result));
+	pmt_ring_renew(&rig.ring, fresh);
+	pmt_view_answer(&rig.view, &res);
+	old->done = 2;
+	ck_assert_int_eq(pmt_ring_collect(&rig.ring), 0);
+	ck_assert(pmt_ring_early_warning(&rig.ring, &place));
+	rig.view.server = fresh;
+	rig.view.results = (void *)((char *)fresh + PMT_PAGE_AREA);
+	pmt_view_answer(&rig.view, &res);
+	pmt_view_publish(&rig.view, 2, false);
+	ck_assert_int_eq(pmt_ring_collect(&rig.ring), 1);
+	free(fresh);
+}
+END_TEST
+
 START_TEST(early_warning_counts_from_its_place_on)
 {
 	struct pmt_place ew = { .generation = 2, .lbn = 100 };
@@ -604,6 +628,7 @@ int main(void)
 	tcase_add_test(tc, what_came_before_the_bad_one_counts);
 	tcase_add_test(tc, cancelled_is_accepted_when_asked);
 	tcase_add_test(tc, giving_up_answers_all);
+	tcase_add_test(tc, another_page_of_answers);
 	tcase_add_test(tc, early_warning_counts_from_its_place_on);
 	tcase_add_test(tc, two_threads_lose_nothing);
 	tcase_add_test(tc, a_scribbling_server_does_not_move_the_kernels_indices);
