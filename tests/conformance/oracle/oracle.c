@@ -1131,7 +1131,6 @@ static struct platform_driver oracle_driver = {
 		.name = "oracle",
 		.dev_groups = oracle_groups,
 		.probe_type = PROBE_FORCE_SYNCHRONOUS,
-		.suppress_bind_attrs = true,
 	},
 };
 
