@@ -488,34 +488,33 @@ enum {
 };
 
 static const struct operation {
-	int op;
 	int (*run)(struct pmt_st *, int64_t count);
 	unsigned int flags;
 } operations[] = {
-	{ MTFSF, op_fsf, COUNTS },
-	{ MTBSF, op_bsf, MARK_FIRST | BACK | COUNTS },
-	{ MTFSR, op_fsr, COUNTS },
-	{ MTBSR, op_bsr, COUNTS },
-	{ MTWEOF, op_weof, COUNTS },
-	{ MTREW, op_rew, MARK_FIRST | WHEN_LOST },
-	{ MTOFFL, op_unload, MARK_FIRST | WHEN_LOST },
-	{ MTNOP, op_nop, KEEPS },
-	{ MTRETEN, op_rew, WHEN_LOST },
-	{ MTBSFM, op_bsfm, MARK_FIRST | BACK | COUNTS },
-	{ MTFSFM, op_fsfm, COUNTS },
-	{ MTEOM, op_eom, WHEN_LOST },
-	{ MTERASE, op_erase, 0 },
-	{ MTSEEK, op_seek, MARK_FIRST | WHEN_LOST },
-	{ MTLOAD, op_load, WHEN_LOST | ANY_TIME },
-	{ MTUNLOAD, op_unload, 0 },
+	[MTFSF] = { op_fsf, COUNTS },
+	[MTBSF] = { op_bsf, MARK_FIRST | BACK | COUNTS },
+	[MTFSR] = { op_fsr, COUNTS },
+	[MTBSR] = { op_bsr, COUNTS },
+	[MTWEOF] = { op_weof, COUNTS },
+	[MTREW] = { op_rew, MARK_FIRST | WHEN_LOST },
+	[MTOFFL] = { op_unload, MARK_FIRST | WHEN_LOST },
+	[MTNOP] = { op_nop, KEEPS },
+	[MTRETEN] = { op_rew, WHEN_LOST },
+	[MTBSFM] = { op_bsfm, MARK_FIRST | BACK | COUNTS },
+	[MTFSFM] = { op_fsfm, COUNTS },
+	[MTEOM] = { op_eom, WHEN_LOST },
+	[MTERASE] = { op_erase, 0 },
+	[MTSEEK] = { op_seek, MARK_FIRST | WHEN_LOST },
+	[MTLOAD] = { op_load, WHEN_LOST | ANY_TIME },
+	[MTUNLOAD] = { op_unload, 0 },
 };
 
+/* NULL: there is none such. */
 static const struct operation *find_operation(int op)
 {
-	for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)
-		if (operations[i].op == op)
-			return &operations[i];
-	return NULL;
+	if (op < 0 || op >= (int)(sizeof(operations) / sizeof(operations[0])))
+		return NULL;
+	return operations[op].run ? &operations[op] : NULL;
 }
 
 /* st's filemark before it moves away from what was written. */
