@@ -13,7 +13,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -530,15 +530,22 @@ struct descriptors {
 	const sigset_t *waiting;
 };
 
-/* Signals are let in only here, where nothing is begun. */
+/* Signals are let in only here, where nothing is under way on the tape. */
+static int wait_for(const struct descriptors *d, int fd, short events)
+{
+	struct pollfd poll_fd = { .fd = fd, .events = events };
+
+	return d->waiting && ppoll(&poll_fd, 1, NULL, d->waiting) < 0 ? -errno : 0;
+}
+
 static ssize_t read_fd(void *context, void *to, size_t size)
 {
 	const struct descriptors *d = context;
-	struct pollfd fd = { .fd = d->in, .events = POLLIN };
+	int rc = wait_for(d, d->in, POLLIN);
 	ssize_t n;
 
-	if (d->waiting && ppoll(&fd, 1, NULL, d->waiting) < 0)
-		return -errno;
+	if (rc)
+		return rc;
 	n = read(d->in, to, size);
 	return n < 0 ? -errno : n;
 }
@@ -549,14 +556,15 @@ static int write_fd(void *context, const void *from, size_t size)
 	const char *bytes = from;
 
 	while (size) {
-		ssize_t n = write(d->out, bytes, size);
+		/* So much a pipe takes without waiting, when it takes anything. */
+		size_t piece = d->waiting && size > PIPE_BUF ? PIPE_BUF : size;
+		int rc = wait_for(d, d->out, POLLOUT);
+		ssize_t n = rc ? rc : write(d->out, bytes, piece);
 
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			bytes += n;
-			size -= (size_t)n;
-		}
+		if (n < 0)
+			return rc ? rc : -errno;
+		bytes += n;
+		size -= (size_t)n;
 	}
 	return 0;
 }

@@ -742,6 +742,33 @@ static void attach_to(struct pmt_st *st)
 	memcpy(st->attached.medium, st->kept.medium, sizeof(st->attached.medium));
 }
 
+/*
+ * Somebody has put another cartridge in while nobody had the tape open: the next
+ * session, at its beginning.  Copies that a mirror has dropped stay so (cookie).
+ */
+static void take_another_medium(struct pmt_st *st)
+{
+	uint64_t next = st->kept.place.generation + 1;
+
+	st->kept.place = (struct pmt_place){ .generation = next };
+	memset(st->kept.medium, 0, sizeof(st->kept.medium));
+	st->kept.busy = false;
+	st->place = st->kept.place;
+	attach_to(st);
+}
+
+static int attach(struct pmt_st *st)
+{
+	int rc;
+
+	attach_to(st);
+	rc = pmt_drive_attach(st->drive, &st->attached);
+	if (rc != -ESTALE)
+		return rc;
+	take_another_medium(st);
+	return pmt_drive_attach(st->drive, &st->attached);
+}
+
 /* The medium is known; may it be used so? */
 static int admit(struct pmt_st *st, int flags)
 {
@@ -768,12 +795,11 @@ int pmt_st_open(struct pmt_st *st, struct pmt_drive *drive,
 	st->writing = st->trailer = st->lost = st->unloaded = false;
 	st->protected = st->ready = false;
 	st->positioned = true;
-	attach_to(st);
-	rc = pmt_drive_attach(drive, &st->attached);
+	rc = attach(st);
 	if (rc)
 		return rc;
 	pmt_drive_limits(drive, &st->limits);
-	if (kept->busy)
+	if (st->kept.busy)
 		lose_position(st);
 	test(st);
 	rc = admit(st, flags);

@@ -732,6 +732,21 @@ START_TEST(volumes_go_on_in_the_next_session)
 }
 END_TEST
 
+START_TEST(another_cartridge_is_a_new_beginning)
+{
+	says("Ontape\n1\nW1\naI5\n3\nC\n", "A0\nA1\nA3\nA0\n");
+	s.medium->id++;
+	says("Ontape\n2\nsFR9\nC\n", "A0\nA0\nA1\naA0\n");
+	/* And so it is of both copies of a mirror. */
+	s.tape.spec = "mirror(mem:a, mem:b)";
+	s.tape.state = path("other");
+	says("Ontape\n1\nI6\n1\nW1\nbI5\n3\nC\n", "A0\nA1\nA1\nA3\nA0\n");
+	s.medium->id++;
+	mem_medium("b")->id++;
+	says("Ontape\n2\nsFR9\nC\n", "A0\nA0\nA1\nbA0\n");
+}
+END_TEST
+
 static void store(bool busy)
 {
 	struct pmt_st_kept kept;
@@ -871,6 +886,7 @@ int main(void)
 	tcase_add_test(tests, seek_is_nothing_but_dumps_own);
 	tcase_add_test(tests, place_is_kept_between_sessions);
 	tcase_add_test(tests, volumes_go_on_in_the_next_session);
+	tcase_add_test(tests, another_cartridge_is_a_new_beginning);
 	tcase_add_test(tests, who_died_has_lost_the_place);
 	tcase_add_test(tests, one_open_at_a_time);
 	tcase_add_test(tests, state_is_read_as_written);

@@ -366,6 +366,29 @@ case_signals() {
 	volumes 1
 }
 
+# Nor does a client that does not read what it has asked for keep it.
+case_stuck_client() {
+	local pid n
+	size='capacity=8M'
+	conf
+	replies "Ovault\n1\nW1000000\n$(printf '%01000000d' 5)C\n" 'A0 A1000000 A0'
+	coproc "$rmt" --config "$T/rmt.conf" 2>> "$T/said"
+	pid=$COPROC_PID
+	printf 'Onvault\n0\nR1000000\n' >&"${COPROC[1]}"
+	for ((n = 0; n < 100; n++)); do
+		read -r _ _ state _ < "/proc/$pid/stat"
+		[ "$state" != S ] || ! grep -q 'busy 1' "$T/state/vault.state" || break
+		sleep 0.1
+	done
+	kill -TERM "$pid"
+	for ((n = 0; n < 100; n++)); do
+		kill -0 "$pid" 2> /dev/null || break
+		sleep 0.1
+	done
+	[ $n -lt 100 ] || { kill -KILL "$pid"; fail "it does not end"; }
+	ok grep -q 'busy 0' "$T/state/vault.state"
+}
+
 # What kills it loses the place: nothing is written until it is known again.
 case_killed() {
 	local pid
