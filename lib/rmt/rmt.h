@@ -154,8 +154,12 @@ struct pmt_st_kept {
 	uint32_t cookie;
 	int64_t file, block;	/* as st tells; -1 unknown */
 	enum pmt_st_eof eof;
+	uint32_t recovered;	/* errors since the last status */
+	bool cleaning;		/* the drive asked for it */
 	bool busy;		/* in use; found so: its user died, the place is lost */
 };
+
+enum pmt_st_ready { PMT_ST_READY, PMT_ST_NOT_READY, PMT_ST_NO_TAPE };
 
 struct pmt_st {
 	struct pmt_drive *drive;
@@ -165,7 +169,9 @@ struct pmt_st {
 	struct pmt_place place;	/* where the next command applies */
 	enum pmt_eot eot;
 	uint8_t density;
-	bool ready;		/* there is a medium */
+	enum pmt_st_ready ready;
+	bool medium_seen;	/* since the last open or load */
+	bool nonblock;		/* opened so */
 	bool lost;		/* the place is unknown until repositioned */
 	bool protected;		/* the medium is */
 	bool reads, writes;	/* how it was opened */
@@ -174,7 +180,6 @@ struct pmt_st {
 	bool writing;		/* a filemark is due at close */
 	bool positioned;	/* going back to write is meant */
 	bool trailer;		/* eot=hold: a mark was written at early warning */
-	unsigned int recovered;	/* errors, since the last status */
 	uint32_t number;
 };
 

@@ -404,13 +404,13 @@ static int do_status(struct session *s, const struct pmt_rmt_request *request)
 static int do_one_status(struct session *s, const struct pmt_rmt_request *request)
 {
 	struct pmt_rmt_status status;
-	unsigned int recovered = s->st.recovered;
+	uint32_t recovered = s->st.kept.recovered;
 
 	if (!s->open)
 		return refuse(s, -EBADF);
 	pmt_st_status(&s->st, &status);
 	if (request->what != 'E')
-		s->st.recovered = recovered;
+		s->st.kept.recovered = recovered;
 	switch (request->what) {
 	case 'T':
 		return answer(s, status.type);

@@ -34,6 +34,10 @@
 
 #define COUNT_MAX	0x7fffff	/* that a SCSI command can carry */
 
+#ifndef GMT_CLN
+#define GMT_CLN(x)	((x) & 0x00008000)
+#endif
+
 /* Commands */
 
 static bool place_known(const struct pmt_place *place)
@@ -83,7 +87,9 @@ static void keep(struct pmt_st *st, const struct pmt_command *cmd,
 /* What any result may say besides its own matter. */
 static void look(struct pmt_st *st, const struct pmt_result *res)
 {
-	st->recovered += res->key == PMT_KEY_RECOVERED;
+	st->kept.recovered += res->key == PMT_KEY_RECOVERED;
+	if (!res->asc && res->ascq == 0x17)
+		st->kept.cleaning = true;
 	if (res->status != PMT_STATUS_CHECK || res->key != PMT_KEY_ATTENTION)
 		return;
 	if (res->asc == 0x29)
@@ -174,10 +180,15 @@ static void at_eod(struct pmt_st *st, int64_t file)
 	st->kept.eof = PMT_ST_EOD3;
 }
 
+static int not_ready(const struct pmt_st *st)
+{
+	return st->ready == PMT_ST_NO_TAPE ? -ENOMEDIUM : -EIO;
+}
+
 static int usable(const struct pmt_st *st)
 {
-	if (!st->ready)
-		return -ENOMEDIUM;
+	if (st->ready != PMT_ST_READY)
+		return not_ready(st);
 	return st->lost ? -EIO : 0;
 }
 
@@ -413,8 +424,10 @@ static int op_seek(struct pmt_st *st, int64_t lbn)
 
 static void take_medium(struct pmt_st *st, const struct pmt_result *res)
 {
-	st->ready = is_good(res);
-	if (!st->ready) {
+	st->ready = PMT_ST_READY;
+	st->medium_seen = is_good(res);
+	if (!st->medium_seen) {
+		st->ready = res->asc == 0x3a ? PMT_ST_NO_TAPE : PMT_ST_NOT_READY;
 		st->kept.file = st->kept.block = -1;
 		return;
 	}
@@ -424,12 +437,16 @@ static void take_medium(struct pmt_st *st, const struct pmt_result *res)
 		return;
 	st->kept.session = st->place.generation;
 	told(st);
+	st->kept.cleaning = !res->asc && res->ascq == 0x17;
 	st->lost = false;
 	st->positioned = true;
 }
 
-/* TEST tells where the drive is, which may be another place than where we are. */
-static void test(struct pmt_st *st)
+/*
+ * TEST tells where the drive is, which may be another place than where we are.  A
+ * drive that fails it is another matter than one that is not ready: -EIO.
+ */
+static int test(struct pmt_st *st)
 {
 	struct pmt_command cmd = prepare(st, PMT_OP_TEST);
 	struct pmt_place place = st->place;
@@ -437,11 +454,14 @@ static void test(struct pmt_st *st)
 
 	/* An attention tells itself once, and is not the state of the medium. */
 	for (int i = 0; i < 10 && res.status == PMT_STATUS_CHECK &&
-	     res.key == PMT_KEY_ATTENTION; i++)
+	     res.key == PMT_KEY_ATTENTION; i++) {
+		cmd = prepare(st, PMT_OP_TEST);
 		res = command(st, &cmd, NULL);
+	}
 	if (is_good(&res) && res.place.generation == st->kept.session)
 		st->place = place;
 	take_medium(st, &res);
+	return is_good(&res) || res.key == PMT_KEY_NOT_READY ? 0 : -EIO;
 }
 
 static int op_unload(struct pmt_st *st, int64_t count)
@@ -455,7 +475,7 @@ static int op_unload(struct pmt_st *st, int64_t count)
 		return -EIO;
 	}
 	st->lost = st->trailer = false;
-	st->ready = false;
+	st->ready = PMT_ST_NO_TAPE;
 	st->unloaded = true;	/* close does not rewind */
 	return 0;
 }
@@ -472,8 +492,9 @@ static int op_load(struct pmt_st *st, int64_t count)
 	}
 	st->lost = st->trailer = st->unloaded = false;
 	st->kept.session = 0;
-	test(st);
-	return 0;
+	if (test(st))
+		return -EIO;
+	return st->protected && st->writes && !st->nonblock ? -EROFS : 0;
 }
 
 /* MTIOCTOP */
@@ -522,7 +543,8 @@ static int before(struct pmt_st *st, const struct operation *op, int64_t *count)
 {
 	int rc = 0;
 
-	if (st->writing && op->flags & MARK_FIRST && !st->lost && st->ready) {
+	if (st->writing && op->flags & MARK_FIRST && !st->lost &&
+	    st->ready == PMT_ST_READY) {
 		rc = write_marks(st, 1);
 		*count += op->flags & BACK ? 1 : 0;
 	}
@@ -536,12 +558,14 @@ int pmt_st_op(struct pmt_st *st, int number, int64_t count)
 	const struct operation *op = find_operation(number);
 	int rc;
 
-	if (!op)
-		return st->ready ? -ENOSYS : -ENOMEDIUM;
-	if (st->lost && !(op->flags & WHEN_LOST))
+	if (st->lost && !(op && op->flags & WHEN_LOST))
 		return -EIO;
-	if (!st->ready && !(op->flags & ANY_TIME))
-		return -ENOMEDIUM;
+	if (st->ready != PMT_ST_READY && !(op && op->flags & ANY_TIME))
+		return not_ready(st);
+	if (!op) {
+		st->writing = false;	/* as st: what it does not know cancels it */
+		return -ENOSYS;
+	}
 	if (op->flags & COUNTS && count > COUNT_MAX)
 		count = COUNT_MAX;
 	if (op->flags & COUNTS && count < -COUNT_MAX)
@@ -687,8 +711,12 @@ static int64_t gstat(const struct pmt_st *st)
 		bits |= GMT_EOT(~0L);
 	else if (st->kept.eof >= PMT_ST_EOD1)
 		bits |= GMT_EOD(~0L);
-	if (!st->ready)
-		return bits | GMT_DR_OPEN(~0L);
+	if (st->kept.cleaning)
+		bits |= GMT_CLN(~0L);
+	if (st->ready == PMT_ST_NO_TAPE)
+		bits |= GMT_DR_OPEN(~0L);
+	if (st->ready != PMT_ST_READY)
+		return bits;
 	if (st->protected)
 		bits |= GMT_WR_PROT(~0L);
 	return bits | GMT_ONLINE(~0L);
@@ -698,20 +726,20 @@ int pmt_st_status(struct pmt_st *st, struct pmt_rmt_status *status)
 {
 	*status = (struct pmt_rmt_status){
 		.type = MT_ISSCSI2,
-		.resid = st->ready ? st->place.partition : 0,
-		.dsreg = st->ready ? (int64_t)st->density << MT_ST_DENSITY_SHIFT : 0,
+		.resid = st->ready == PMT_ST_READY ? st->place.partition : 0,
+		.dsreg = st->medium_seen ? (int64_t)st->density << MT_ST_DENSITY_SHIFT : 0,
 		.gstat = gstat(st),
-		.erreg = st->recovered,
+		.erreg = st->kept.recovered,
 		.file = st->kept.file,
 		.block = st->kept.block,
 	};
-	st->recovered = 0;
+	st->kept.recovered = 0;
 	return 0;
 }
 
 int pmt_st_tell(struct pmt_st *st, int64_t *lbn)
 {
-	if (!st->ready || st->lost || st->place.lbn == PMT_UNKNOWN)
+	if (usable(st) || st->place.lbn == PMT_UNKNOWN)
 		return -EIO;
 	if (!st->place.lbn)
 		st->kept.file = st->kept.block = 0;
@@ -770,11 +798,11 @@ static int attach(struct pmt_st *st)
 }
 
 /* The medium is known; may it be used so? */
-static int admit(struct pmt_st *st, int flags)
+static int admit(struct pmt_st *st)
 {
-	if (!st->ready)
-		return flags & O_NONBLOCK ? 0 : -ENOMEDIUM;
-	if (st->protected && st->writes && !(flags & O_NONBLOCK))
+	if (st->ready != PMT_ST_READY)
+		return st->nonblock ? 0 : not_ready(st);
+	if (st->protected && st->writes && !st->nonblock)
 		return -EROFS;
 	/* Whoever died in the middle left it somewhere; this name rewinds. */
 	return st->lost && st->rewind ? op_rew(st, 1) : 0;
@@ -789,11 +817,11 @@ int pmt_st_open(struct pmt_st *st, struct pmt_drive *drive,
 	st->kept = *kept;
 	st->place = kept->place;
 	st->number = 0;
-	st->recovered = 0;
 	st->reads = access != O_WRONLY;
 	st->writes = access != O_RDONLY;
 	st->writing = st->trailer = st->lost = st->unloaded = false;
-	st->protected = st->ready = false;
+	st->nonblock = flags & O_NONBLOCK;
+	st->protected = st->medium_seen = false;
 	st->positioned = true;
 	rc = attach(st);
 	if (rc)
@@ -801,8 +829,9 @@ int pmt_st_open(struct pmt_st *st, struct pmt_drive *drive,
 	pmt_drive_limits(drive, &st->limits);
 	if (st->kept.busy)
 		lose_position(st);
-	test(st);
-	rc = admit(st, flags);
+	rc = test(st);
+	if (rc == 0)
+		rc = admit(st);
 	if (rc)
 		pmt_drive_detach(drive);
 	return rc;
@@ -826,14 +855,18 @@ static int finish_writing(struct pmt_st *st)
 
 static int finish(struct pmt_st *st)
 {
+	bool lost = st->lost;
 	int rc = 0, rewound = 0;
 
-	if (st->writing && !st->lost && st->ready)
+	if (st->writing && !lost && st->ready == PMT_ST_READY)
 		rc = finish_writing(st);
-	else if (st->lost)
+	else if (lost)
 		rc = st->rewind ? 0 : -EIO;
 	if (st->rewind && !st->unloaded)
-		rewound = st->ready ? op_rew(st, 1) : -ENOMEDIUM;
+		rewound = st->ready == PMT_ST_READY ? op_rew(st, 1) : not_ready(st);
+	/* Who has lost it stays so, as under st, until it is rewound on purpose. */
+	if (lost)
+		lose_position(st);
 	return rc ? rc : rewound;
 }
 

@@ -27,6 +27,7 @@
 	"medium %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 "\n" \
 	"cookie %" PRIu32 "\n" \
 	"tape %" PRId64 " %" PRId64 " %u\n" \
+	"errors %" PRIu32 " %u\n" \
 	"busy %u\n" \
 	"end\n"
 
@@ -38,6 +39,7 @@
 	"medium %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64 "\n" \
 	"cookie %" SCNu32 "\n" \
 	"tape %" SCNd64 " %" SCNd64 " %u\n" \
+	"errors %" SCNu32 " %u\n" \
 	"busy %u\n" \
 	"en%c\n"
 
@@ -55,7 +57,8 @@ int pmt_rmt_state_print(char *to, size_t size, const struct pmt_st_kept *kept)
 			 (uint64_t)place->lbn, (uint64_t)place->file,
 			 (uint64_t)place->block, medium[0], medium[1], medium[2], medium[3],
 			 medium[4], medium[5], kept->cookie, kept->file, kept->block,
-			 (unsigned int)kept->eof, kept->busy ? 1u : 0u);
+			 (unsigned int)kept->eof, kept->recovered,
+			 kept->cleaning ? 1u : 0u, kept->busy ? 1u : 0u);
 
 	return n < 0 || (size_t)n >= size ? -ENOBUFS : n;
 }
@@ -64,14 +67,16 @@ int pmt_rmt_state_parse(const char *text, struct pmt_st_kept *kept)
 {
 	struct pmt_st_kept read = { .unit_id = 0 };
 	uint64_t *medium = read.medium, generation, lbn, file, block;
-	unsigned int eof, busy;
+	unsigned int eof, cleaning, busy;
 	char last;
 	int n = sscanf(text, STATE_SCAN, &read.unit_id, &read.session, &generation,
 		       &read.place.partition, &lbn, &file, &block, &medium[0], &medium[1],
 		       &medium[2], &medium[3], &medium[4], &medium[5], &read.cookie,
-		       &read.file, &read.block, &eof, &busy, &last);
+		       &read.file, &read.block, &eof, &read.recovered, &cleaning, &busy,
+		       &last);
 
-	if (n != 19 || last != 'd' || !read.unit_id || eof > PMT_ST_EOD3 || busy > 1)
+	if (n != 21 || last != 'd' || !read.unit_id || eof > PMT_ST_EOD3 ||
+	    cleaning > 1 || busy > 1)
 		return -EINVAL;
 	if (read.place.partition > PMT_PARTITION_MAX || read.file < -1 || read.block < -1)
 		return -EINVAL;
@@ -80,6 +85,7 @@ int pmt_rmt_state_parse(const char *text, struct pmt_st_kept *kept)
 	read.place.file = file;
 	read.place.block = block;
 	read.eof = (enum pmt_st_eof)eof;
+	read.cleaning = cleaning;
 	read.busy = busy;
 	*kept = read;
 	return 0;
