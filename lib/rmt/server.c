@@ -297,11 +297,10 @@ static int do_read(struct session *s, const struct pmt_rmt_request *request)
 
 /* Operations */
 
-static void explain_numbers(const struct session *s, int number)
+static void explain_numbers(int number)
 {
-	pmt_log(LOG_ERR, "operation %d of %s: its meaning is not known, as the client asked "
-		"for no version of the protocol; set numbers to linux or bsd", number,
-		s->tape.spec);
+	pmt_log(LOG_ERR, "operation %d: its meaning is not known, as the client asked for no "
+		"version of the protocol; set numbers of this tape to linux or bsd", number);
 }
 
 static int do_operation(struct session *s, const struct pmt_rmt_request *request)
@@ -316,7 +315,7 @@ static int do_operation(struct session *s, const struct pmt_rmt_request *request
 		return refuse(s, -EBADF);
 	op = pmt_rmt_op_decode(s->order, request->number);
 	if (op == -ENOTSUP) {
-		explain_numbers(s, request->number);
+		explain_numbers(request->number);
 		op = -EINVAL;
 	}
 	rc = op < 0 ? op : pmt_st_op(&s->st, op, request->count);

@@ -95,7 +95,8 @@ remote_shell() {
 	END
 	cat > "$T/change" <<-END
 		#!/bin/sh
-		printf 'Onvault\\n0\\nI-1\\n0\\nI6\\n1\\nC\\n' | "$rmt" --config "$T/rmt.conf" > /dev/null
+		printf 'Onvault\\n0\\nI-1\\n0\\nI6\\n1\\nC\\n' |
+			"$rmt" --config "$T/rmt.conf" > /dev/null
 	END
 	chmod 755 "$T/rsh" "$T/change"
 }
@@ -207,18 +208,20 @@ case_cpio() {
 
 # Raw numbers of Linux: 6 is a rewind only where the configuration says so.
 case_mt() {
+	local objects
 	conf
 	some_files
 	ok remote_tar -cf localhost:nvault -C "$T/src" lib
 	says 'Invalid argument' remote_mt rewind
-	says 'set numbers to linux or bsd' remote_mt rewind
+	says 'set numbers of this tape to linux or bsd' remote_mt rewind
 	replies 'Onvault\n0\nsFsBC\n' 'A0 A1 A0 A0'
 	conf 'numbers = linux'
 	ok remote_mt rewind
 	replies 'Onvault\n0\nsFsBC\n' 'A0 A0 A0 A0'
 	ok remote_mt eom
 	ok remote_mt weof 2
-	replies 'Onvault\n0\nsFL0\n10\nC\n' "A0 A3 A$(($("$dumpimg" "$T/a0.tape" | grep -cE 'record|mark'))) A0"
+	objects=$("$dumpimg" "$T/a0.tape" | grep -cE 'record|mark')
+	replies 'Onvault\n0\nsFL0\n10\nC\n' "A0 A3 A$objects A0"
 	ok remote_mt offline
 	ok remote_tar -cf localhost:nvault -C "$T/src" man
 	is "$("$dumpimg" "$T/b1.tape" | grep -c record)" \
@@ -316,8 +319,9 @@ case_read_only() {
 	conf
 	replies 'Ovault\n1\nW3\noneC\n' 'A0 A3 A0'
 	conf 'access = read'
-	replies 'Ovault\n1\nOvault\n2\nOvault\n0\nW3\ntwoI5\n1\nR9\n' \
-		'E30 Read-only file system E30 Read-only file system A0 E9 Bad file descriptor E22 Invalid argument A3 one'
+	replies 'Ovault\n1\nOvault\n2\n' 'E30 Read-only file system E30 Read-only file system'
+	replies 'Ovault\n0\nW3\ntwoI5\n1\nR9\n' \
+		'A0 E9 Bad file descriptor E22 Invalid argument A3 one'
 }
 
 case_end_of_tape() {
@@ -349,6 +353,15 @@ case_one_at_a_time() {
 	printf 'C\n' >&"${COPROC[1]}"
 	read -r -t 20 line <&"${COPROC[0]}" && is "$line" A0
 	replies 'Ovault\n0\nR9\n' 'A0 A0'
+}
+
+# One tape by several names, as an old configuration of the clients may want.
+case_names_of_ones_own() {
+	conf 'rewind = /dev/st0 tape' 'norewind = /dev/nst0'
+	replies 'O/dev/nst0\n1\nW3\noneC\nO/dev/nst0\n1\nW3\ntwoC\n' 'A0 A3 A0 A0 A3 A0'
+	replies 'O/dev/st0\n0\nL0\n10\nC\nOtape\n0\nR3\nC\n' 'A0 A4 A0 A0 A3 oneA0'
+	replies 'Ovault\n0\nOnvault\n0\nO/dev/st\n0\n' \
+		"$(printf 'E2 No such file or directory%.0s ' 1 2 3 | sed 's/ $//')"
 }
 
 # What ends the server gently leaves a filemark, and the place.
