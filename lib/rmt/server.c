@@ -145,8 +145,9 @@ static int open_drive(struct session *s)
 	_cleanup_free_ char *error = NULL;
 	int rc = pmt_drive_open(&s->drive, s->tape.spec, &error);
 
-	if (rc)
-		pmt_log(LOG_ERR, "%s: %s", s->tape.spec, error ? error : strerror(-rc));
+	/* Without a text the drive has logged why. */
+	if (rc && error)
+		pmt_log(LOG_ERR, "%s: %s", s->tape.spec, error);
 	/* The specification is the administrator's: to the client it is a broken drive. */
 	return rc == -EINVAL || rc == -ERANGE || rc == -ENOENT ? -EIO : rc;
 }

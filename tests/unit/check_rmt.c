@@ -843,6 +843,18 @@ START_TEST(errors_of_the_drive)
 }
 END_TEST
 
+/* What a mirror has dropped stays out for the next client, too. */
+START_TEST(a_dropped_copy_stays_out)
+{
+	s.tape.spec = "mirror(fault?op=write&at=1&error=hardware|mem:a, mem:b)?policy=degrade";
+	says("Ontape\n1\nW1\nxW1\ny", "A0\nA1\nA1\n");
+	s.tape.spec = "mirror(mem:a, mem:b)?policy=degrade";
+	says("Ontape\n2\nW1\nzI6\n1\nR9\nR9\nC\n", "A0\nA1\nA1\nA1\nxA1\nyA0\n");
+	ck_assert_str_eq(tape(), "x,");
+	ck_assert_uint_eq(mem_medium("b")->volume.n, 5);
+}
+END_TEST
+
 static TCase *wire(void)
 {
 	TCase *tests = tcase_create("wire");
@@ -892,6 +904,7 @@ int main(void)
 	tcase_add_test(tests, state_is_read_as_written);
 	tcase_add_test(tests, a_torn_state_is_a_lost_place);
 	tcase_add_test(tests, errors_of_the_drive);
+	tcase_add_test(tests, a_dropped_copy_stays_out);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }
