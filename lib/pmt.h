@@ -10,6 +10,7 @@
 #ifndef PMT_H
 #define PMT_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -148,6 +149,41 @@ uint32_t pmt_server_unit(const struct pmt_server *);
 void pmt_server_set_event(struct pmt_server *,
 			  void (*event)(unsigned int event, const char *text, void *),
 			  void *context);
+
+/*
+ * RMT (rmt/server.c): one client of the remote tape protocol, which sees drives as
+ * tapes under st; see pmt-rmt(8).
+ *
+ * find() says what a name is, or -errno for the client (-ENOENT: no such tape); the
+ * texts have to live until the next call, or the end.  pmt_rmt_serve reads
+ * requests from in and answers at out until the client goes (0) or something fails:
+ * -EPROTO what came is no request, -EPIPE the client went in the middle of one,
+ * -EINTR a signal.  Whatever it was, the tape was closed as st closes it.
+ */
+enum pmt_rmt_numbers {
+	PMT_RMT_NUMBERS_NONE,	/* refuse operations that differ from system to system */
+	PMT_RMT_NUMBERS_LINUX,
+	PMT_RMT_NUMBERS_BSD,
+};
+
+struct pmt_rmt_tape {
+	const char *spec;	/* as of pmt_drive_open */
+	const char *state;	/* file that keeps the place from open to open; or NULL */
+	bool rewind;		/* at close */
+	bool readonly;
+	bool short_writes;	/* the end of tape is a write of 0 bytes, not ENOSPC */
+	enum pmt_eot eot;
+	enum pmt_rmt_numbers numbers;	/* of clients that ask for no version */
+};
+
+struct pmt_rmt_config {
+	int (*find)(void *context, const char *name, struct pmt_rmt_tape *);
+	void *context;
+	/* Signals that are blocked, but not while it waits for a request; or NULL. */
+	const sigset_t *waiting;
+};
+
+int pmt_rmt_serve(const struct pmt_rmt_config *, int in, int out);
 
 #ifdef __cplusplus
 }

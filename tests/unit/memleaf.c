@@ -119,7 +119,7 @@ static int append(struct mem *mem, const void *data, size_t length, bool mark)
 	uint64_t full = medium->capacity ? bytes_before(mem) + length : 0;
 	struct mem_record *records;
 
-	if (full > medium->capacity)
+	if (full > medium->capacity || (medium->most && mem->at >= medium->most))
 		return -ENOSPC;
 	free_records(volume, mem->at);
 	records = realloc(volume->records, (volume->n + 1) * sizeof(*records));
@@ -163,12 +163,12 @@ static int mem_marks(struct pmt_leaf *leaf, uint32_t count, uint32_t *done)
 static int mem_read(struct pmt_leaf *leaf, void *buffer, size_t size, size_t *length)
 {
 	struct mem *mem = mem_of(leaf);
-	const struct mem_record *record = mem->medium->volume.records + mem->at;
+	const struct mem_record *record;
 
 	dawdle(mem);
 	if (mem->at == mem->medium->volume.n)
 		return PMT_AT_EOD;
-	mem->at++;
+	record = &mem->medium->volume.records[mem->at++];
 	show_place(mem);
 	if (record->mark)
 		return PMT_AT_MARK;

@@ -35,6 +35,7 @@ struct mem_medium {
 	bool no_eod;			/* does not say where data ends */
 	bool no_next;			/* does not keep leaf->next by itself */
 	uint64_t capacity, ew;		/* bytes; 0: endless */
+	uint64_t most;			/* records and marks; 0: endless */
 	unsigned int jitter;		/* microseconds, at most */
 	unsigned int executed, written, syncs, cuts, seed;
 	uint64_t asked_unit;		/* of the last remember() */

@@ -63,4 +63,5 @@ for verb in $verbs; do
 		fail "pmt $verb is not in the page"
 done
 check tape-mirror ""
+check pmt-rmt ""
 exit $status

@@ -10,7 +10,7 @@ top=$(cd "$(dirname "$0")/../.." && pwd)
 bin=${1:-$top/build/plain}
 status=0
 
-for program in pmt tape-mirror; do
+for program in pmt tape-mirror pmt-rmt; do
 	if [ ! -x "$bin/$program" ]; then
 		echo "tools.sh: no $bin/$program"
 		exit 77
@@ -70,6 +70,12 @@ expect 2 'more copies than' tape-mirror --policy degrade --min 3 0 null: null:
 expect 2 'with --create' tape-mirror --ring 64M 0 null:
 expect 2 'power of two' tape-mirror --create --ring 63M 0 null:
 expect 2 "column" tape-mirror 0 'null:?'
+
+expect 0 '^Usage: pmt-rmt ' pmt-rmt --help
+expect 0 '^pmt-rmt [0-9]' pmt-rmt -V
+expect 2 "unrecognized option '--frob'" pmt-rmt --frob
+expect 2 'too many arguments' pmt-rmt /dev/nst0
+expect 2 '/nowhere/rmt.conf: No such file' pmt-rmt --config /nowhere/rmt.conf
 
 if [ -e /sys/module/pmts ]; then
 	exit $status
