@@ -181,7 +181,8 @@ struct pmt_spec {
  * does not know to PMT_UNKNOWN.  They return 0, one of enum pmt_at, or -errno:
  * -ENOSPC physical end (nothing written), -EIO medium error, -EBADMSG data that
  * does not match its checksum (medium error), -ENOMEDIUM, -EROFS protected,
- * -ENODEV the drive is gone, -ENOTSUP.
+ * -ENODEV the drive is gone, -ENOTSUP, -ESTALE another medium may be in the drive,
+ * -ECONNRESET it was reset and may stand anywhere, -EAGAIN it becomes ready.
  */
 enum pmt_at {
 	PMT_AT_MARK = 1,	/* a filemark was crossed */
@@ -199,10 +200,22 @@ struct pmt_leaf_ops {
 	/* One record here; what is behind is cut.  0, PMT_AT_EW, -errno. */
 	int (*write)(struct pmt_leaf *, const void *data, size_t length);
 	/*
+	 * As many as it likes of count records of size bytes, at least one; *done of
+	 * them.  0, PMT_AT_EW, -errno.  Optional.
+	 */
+	int (*write_blocks)(struct pmt_leaf *, const void *data, uint32_t size,
+			    uint32_t count, uint32_t *done);
+	/*
 	 * The object here.  0: a record; *length its whole length, of which up to
 	 * size bytes are in buffer.  PMT_AT_MARK, PMT_AT_EOD, -errno.
 	 */
 	int (*read)(struct pmt_leaf *, void *buffer, size_t size, size_t *length);
+	/*
+	 * As many as it likes of count records of size bytes: 0, and *done of them.
+	 * -ENOTSUP: nothing, read() is to read them.  Optional.
+	 */
+	int (*read_blocks)(struct pmt_leaf *, void *buffer, uint32_t size, uint32_t count,
+			   uint32_t *done);
 	/* count marks; *done of them written.  0, PMT_AT_EW, -errno. */
 	int (*marks)(struct pmt_leaf *, uint32_t count, uint32_t *done);
 	/* Make all durable.  0 or -errno. */
@@ -229,6 +242,11 @@ struct pmt_leaf_ops {
 	/* How many there are; and what status() shows of one.  Optional. */
 	uint32_t (*partitions)(struct pmt_leaf *);
 	void (*partition)(struct pmt_leaf *, uint32_t number, struct pmt_leaf_partition *);
+	/*
+	 * Before TEST: is the medium still there, is one there now?  It keeps present.
+	 * 0; -ESTALE: another one without UNLOAD, at its beginning; -errno.  Optional.
+	 */
+	int (*look)(struct pmt_leaf *);
 	/* Load the medium, or re-load it, and stand at BOP. -ENOMEDIUM: there is none. */
 	int (*load)(struct pmt_leaf *);
 	/* Durable, unload; a stacker has the next volume in the drive after it. */
@@ -256,6 +274,7 @@ struct pmt_leaf {
 	struct pmt_limits limits;
 	/* Kept by the primitives: */
 	struct pmt_place place;	/* generation is leaf.c's */
+	bool stands;		/* where it was left last, told in numbers or not */
 	/* leaf.c's own: */
 	struct pmt_place floor;	/* writing before it needs POSITIONED */
 	/*
@@ -289,8 +308,8 @@ struct pmt_leaf {
 };
 
 /* drive.c */
-extern const struct pmt_drive_ops pmt_image_drive, pmt_null_drive, pmt_mirror_drive,
-	pmt_limit_drive, pmt_fault_drive, pmt_delay_drive;
+extern const struct pmt_drive_ops pmt_image_drive, pmt_null_drive, pmt_st_drive,
+	pmt_mirror_drive, pmt_limit_drive, pmt_fault_drive, pmt_delay_drive;
 enum pmt_form { PMT_FORM_NONE, PMT_FORM_LEAF, PMT_FORM_FILTER, PMT_FORM_MIRROR };
 enum pmt_form pmt_drive_form(const char *kind);
 /* One leaf kind more (tests); before any drive is opened. */

@@ -21,7 +21,7 @@
  *
  * Place.  By LBN where the drive can; else by file and block; else by counting
  * records and marks from the beginning.  HERE needs a place known to the drive,
- * from a command executed since attach.  Commands that move nothing (TEST, MODE,
+ * or that it has not been moved from where a command has left it, since attach.  Commands that move nothing (TEST, MODE,
  * SYNC, a count of 0 marks), and those that are refused as illegal, answer with
  * the place that they were given.
  *
@@ -190,11 +190,14 @@ static void sense_of_error(struct pmt_request *req, int rc, bool reading)
 		{ EBADMSG, PMT_KEY_MEDIUM, 0x0c, 0x00 },
 		{ EROFS, PMT_KEY_PROTECT, 0x27, 0x00 },
 		{ ENOMEDIUM, PMT_KEY_NOT_READY, 0x3a, 0x00 },
+		{ EAGAIN, PMT_KEY_NOT_READY, 0x04, 0x01 },
 		{ ENOSPC, PMT_KEY_OVERFLOW, 0x00, 0x02 },
 		{ ENOTSUP, PMT_KEY_ILLEGAL, 0x20, 0x00 },
 		{ EINVAL, PMT_KEY_ILLEGAL, 0x24, 0x00 },
 		{ EMSGSIZE, PMT_KEY_ILLEGAL, 0x24, 0x00 },
 		{ ERANGE, PMT_KEY_ILLEGAL, 0x26, 0x00 },
+		{ ESTALE, PMT_KEY_ATTENTION, 0x28, 0x00 },
+		{ ECONNRESET, PMT_KEY_ATTENTION, 0x29, 0x00 },
 		{ 0, PMT_KEY_HARDWARE, 0x44, 0x00 },
 	};
 	size_t i = 0;
@@ -213,7 +216,7 @@ static void fail(struct pmt_leaf *leaf, struct pmt_request *req, int rc)
 	char text[160];
 
 	sense_of_error(req, rc, req->cmd.op == PMT_OP_READ);
-	if (rc == -ENOSPC || req->result.key == PMT_KEY_ILLEGAL)
+	if (rc == -ENOSPC || rc == -EAGAIN || req->result.key == PMT_KEY_ILLEGAL)
 		return;
 	snprintf(text, sizeof(text), "%s at block %" PRId64 ": %s",
 		 pmt_op_name(req->cmd.op), (int64_t)leaf->place.lbn, strerror(-rc));
@@ -352,7 +355,7 @@ static bool arrive(struct pmt_leaf *leaf, struct pmt_request *req)
 	int rc;
 
 	if (req->cmd.flags & PMT_CMD_HERE) {
-		if (!leaf->fresh && place_known(&leaf->place))
+		if (!leaf->fresh && (leaf->stands || place_known(&leaf->place)))
 			return true;
 		out_of_place(req);
 		return false;
@@ -447,6 +450,19 @@ static int put(struct pmt_leaf *leaf, const void *data, size_t length)
 	return leaf->ops->write(leaf, data, length);
 }
 
+/* Of n records: one, or of blocks as many as the drive takes at once. */
+static int put_some(struct pmt_leaf *leaf, const struct pmt_command *cmd, const void *data,
+		    uint32_t n, uint32_t *done)
+{
+	int rc;
+
+	if (cmd->block_size && leaf->ops->write_blocks && !written_once(leaf))
+		return leaf->ops->write_blocks(leaf, data, cmd->block_size, n, done);
+	rc = put(leaf, data, cmd->block_size ? cmd->block_size : cmd->length);
+	*done = rc >= 0;
+	return rc;
+}
+
 static bool length_fits(const struct pmt_leaf *leaf, const struct pmt_command *cmd)
 {
 	uint32_t length = cmd->block_size ? cmd->block_size : cmd->length;
@@ -460,17 +476,16 @@ static void write_records(struct pmt_leaf *leaf, struct pmt_request *req)
 {
 	const struct pmt_command *cmd = &req->cmd;
 	uint32_t size = cmd->block_size ? cmd->block_size : cmd->length;
-	uint32_t n = pmt_command_records(cmd), i;
+	uint32_t n = pmt_command_records(cmd), i, done;
 	struct pmt_place before = leaf->place;
 	bool warned = false;
 	int rc = 0;
 
-	for (i = 0; i < n; i++) {
-		rc = put(leaf, (const char *)req->data + (size_t)i * size, size);
-		if (rc == PMT_AT_EW)
-			warned = true;
-		else if (rc)
-			break;
+	for (i = 0; rc >= 0 && i < n; i += done) {
+		done = 0;
+		rc = put_some(leaf, cmd, (const char *)req->data + (size_t)i * size, n - i,
+			      &done);
+		warned = warned || rc == PMT_AT_EW;
 	}
 	count_written(leaf, i, (uint64_t)i * size, 0);
 	if (i || (cmd->flags & PMT_CMD_POSITIONED))
@@ -604,17 +619,33 @@ static void read_variable(struct pmt_leaf *leaf, struct pmt_request *req)
 	req->result.residue = (int64_t)asked - (int64_t)length;
 }
 
+/* Of n blocks: one, whose length is then told, or as many as the drive gives. */
+static int get_some(struct pmt_leaf *leaf, void *data, uint32_t size, uint32_t n,
+		    uint32_t *done, size_t *length)
+{
+	int rc = -ENOTSUP;
+
+	*length = size;
+	if (leaf->ops->read_blocks)
+		rc = leaf->ops->read_blocks(leaf, data, size, n, done);
+	if (rc != -ENOTSUP)
+		return rc;
+	rc = leaf->ops->read(leaf, data, size, length);
+	*done = rc == 0 && *length == size;
+	return rc;
+}
+
 static void read_blocks(struct pmt_leaf *leaf, struct pmt_request *req)
 {
 	uint32_t size = req->cmd.block_size, n = pmt_command_records(&req->cmd), i;
-	size_t length = size;
+	uint32_t done = 1;
+	size_t length;
 	int rc = 0;
 
-	for (i = 0; i < n; i++) {
-		rc = leaf->ops->read(leaf, (char *)req->data + (size_t)i * size, size,
-				     &length);
-		if (rc || length != size)
-			break;
+	for (i = 0; rc == 0 && done && i < n; i += done) {
+		done = 0;
+		rc = get_some(leaf, (char *)req->data + (size_t)i * size, size, n - i,
+			      &done, &length);
 	}
 	count_read(leaf, i, (uint64_t)i * size);
 	if (i == n)
@@ -969,6 +1000,22 @@ static bool generation_fits(struct pmt_leaf *leaf, struct pmt_request *req,
 	return false;
 }
 
+/* True: the command has been answered by what was seen. */
+static bool look(struct pmt_leaf *leaf, struct pmt_request *req)
+{
+	int rc = req->cmd.op == PMT_OP_TEST && leaf->ops->look ? leaf->ops->look(leaf) : 0;
+
+	if (rc == 0)
+		return false;
+	fail(leaf, req, rc);
+	if (rc == -ESTALE) {
+		announce_next(leaf);
+		end_generation(leaf);
+	}
+	req->result.place = leaf->place;
+	return true;
+}
+
 static void no_medium(struct pmt_leaf *leaf, struct pmt_request *req)
 {
 	pmt_result_check(req, PMT_KEY_NOT_READY, 0x3a, 0x00);
@@ -1016,7 +1063,7 @@ void pmt_leaf_execute(struct pmt_drive *drive, struct pmt_request *req)
 
 	if (!op)
 		pmt_result_check(req, PMT_KEY_ILLEGAL, 0x20, 0x00);
-	else if (generation_fits(leaf, req, op->flags))
+	else if (!look(leaf, req) && generation_fits(leaf, req, op->flags))
 		execute(leaf, req, op);
 	show(leaf);
 }

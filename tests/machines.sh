@@ -10,7 +10,7 @@ trap 'rm -rf "$logs"' EXIT
 
 # in_machine NAME KERNEL OPTION... COMMAND...
 in_machine() {
-	tests/vm/run -k "$2" -t "${limit:-1500}" "${@:3}" < /dev/null > "$logs/$1" 2>&1
+	tests/vm/run -k "$2" -t "${limit:-2100}" "${@:3}" < /dev/null > "$logs/$1" 2>&1
 	echo $? > "$logs/$1.status"
 }
 

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The inside of "st:": a tape drive under the kernel's st driver.
+ *
+ * st_node.c speaks to the node: the calls, MTIOCTOP, where the drive stands, what
+ * an error means, SCSI commands of our own.  The primitives of a leaf are in st.c
+ * (the medium), st_move.c and st_data.c.
+ */
+#ifndef PMT_ST_H
+#define PMT_ST_H
+
+#include <linux/mtio.h>
+#include <sys/types.h>
+
+#include "../internal.h"
+
+/* What is asked of the kernel; a test has its own.  All return -errno. */
+struct pmt_st_calls {
+	int (*open)(const char *path, int flags);
+	void (*close)(int fd);
+	ssize_t (*read)(int fd, void *buffer, size_t size);
+	ssize_t (*write)(int fd, const void *data, size_t length);
+	int (*ioctl)(int fd, unsigned long request, void *argument);
+	void (*wait)(unsigned int ms);
+};
+
+struct pmt_st {
+	struct pmt_leaf leaf;
+	const struct pmt_st_calls *calls;
+	char *path;
+	int fd;				/* -1: it could not be opened again */
+	bool positions;			/* READ POSITION works, and LOCATE is tried */
+	bool passes;			/* SG_IO is allowed */
+	bool removed;			/* the cartridge went without UNLOAD */
+	bool writing;			/* st would write a mark at close or REWIND */
+	bool synced;			/* all that was written is on the medium */
+	bool early;			/* early warning was met, and not left since */
+	uint64_t block_size;		/* that st uses; PMT_UNKNOWN */
+	uint32_t transfer;		/* bytes at once, for many blocks */
+	int compression;		/* as the drive was told last; -1: not told */
+	int locked;
+};
+
+/* st_node.c */
+extern const struct pmt_st_calls pmt_st_system;
+static inline struct pmt_st *pmt_st_of(struct pmt_leaf *leaf)
+{
+	return (struct pmt_st *)leaf;
+}
+
+/* Open the node, waiting for who closes it; afterwards the old one is closed. */
+int pmt_st_reopen(struct pmt_st *);
+void pmt_st_close(struct pmt_st *);
+int pmt_st_op(struct pmt_st *, short op, int count);
+/* The same, once more if it met a unit attention, which st tells as EIO. */
+int pmt_st_op_again(struct pmt_st *, short op, int count);
+int pmt_st_status(struct pmt_st *, struct mtget *);
+/* -ENOTSUP: the drive has no READ POSITION. */
+int pmt_st_lbn(struct pmt_st *, __u64 *lbn);
+/* leaf->place as the drive tells it, or unknown. */
+void pmt_st_where(struct pmt_st *);
+/* Leave no automatic filemark behind. */
+void pmt_st_idle(struct pmt_st *);
+/* What an error is for a leaf; where the drive stands is asked anew. */
+int pmt_st_failed(struct pmt_st *, int rc);
+/* MTFSR shows that data ends here; if it has passed a record, it is behind that. */
+bool pmt_st_at_end(struct pmt_st *, bool *passed);
+int pmt_st_set_block_size(struct pmt_st *, uint32_t size);
+/* TEST UNIT READY: 0, -ENOMEDIUM, -ESTALE (28), -ECONNRESET (29), -EAGAIN (not
+ * ready), -ENOTSUP (SG_IO is not allowed, or does not work). */
+int pmt_st_test(struct pmt_st *);
+/* Of the medium in the drive: limits, identity; what is not told stays. */
+void pmt_st_ask_limits(struct pmt_st *);
+void pmt_st_ask_identity(struct pmt_st *);
+void pmt_st_ask_protection(struct pmt_st *);
+/* Options of st that would hide what the drive says. */
+int pmt_st_set_options(struct pmt_st *);
+
+/* st_move.c */
+#define PMT_ST_COUNT_MAX	0x7fffff	/* of SPACE and WRITE FILEMARKS */
+void pmt_st_add(__u64 *value, uint64_t count);	/* if it is known */
+/* Objects between the LBN from and where the drive stands; 0: not told. */
+uint64_t pmt_st_passed(struct pmt_st *, uint64_t from);
+int pmt_st_end_of_data(struct pmt_st *);	/* it is here: PMT_AT_EOD */
+int pmt_st_rewind(struct pmt_st *);
+/* Back to where it was before an attempt. */
+int pmt_st_come_back(struct pmt_st *, const struct pmt_place *);
+int pmt_st_locate(struct pmt_leaf *, uint32_t partition, uint64_t lbn);
+int pmt_st_to_eod(struct pmt_leaf *);
+int pmt_st_space_records(struct pmt_leaf *, int64_t count, int64_t *left);
+int pmt_st_space_marks(struct pmt_leaf *, int64_t count, int64_t *left);
+
+/* st_data.c */
+int pmt_st_write(struct pmt_leaf *, const void *data, size_t length);
+int pmt_st_write_blocks(struct pmt_leaf *, const void *data, uint32_t size,
+			uint32_t count, uint32_t *done);
+int pmt_st_marks(struct pmt_leaf *, uint32_t count, uint32_t *done);
+int pmt_st_sync(struct pmt_leaf *);
+int pmt_st_cut(struct pmt_leaf *);
+int pmt_st_read(struct pmt_leaf *, void *buffer, size_t size, size_t *length);
+int pmt_st_read_blocks(struct pmt_leaf *, void *buffer, uint32_t size, uint32_t count,
+		       uint32_t *done);
+
+/* st.c */
+int pmt_st_open(struct pmt_drive *, const struct pmt_spec *, const struct pmt_st_calls *);
+
+#endif

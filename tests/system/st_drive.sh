@@ -1,0 +1,417 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# st: drives: units whose records go to real drives, which are the oracle's under
+# the kernel's own st.  What is on a tape is read by st, with no pmt between.
+
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/oracle"
+
+LIMIT=200
+
+# ctl N WORDS: a condition of drive N
+ctl() { echo "${*:2}" > "${CTLS[$1]}"; }
+
+# drives BYTES EW...: drives with blank cartridges of such capacity; A and B
+drives() {
+	local i=0
+	oracle $(($# / 2))
+	A=${NODES[0]} B=${NODES[1]:-}
+	while [ $# != 0 ]; do
+		ctl "$i" blank
+		ctl "$i" cap "$1" "$2"
+		i=$((i + 1))
+		shift 2
+	done
+}
+
+# tape NODE SIZE: how many records and marks are on it; records are one row
+tape() {
+	local said
+	ok mt -f "$1" rewind
+	said=$(recs read "$1" "$2") || fail "$1: $said"
+	echo "${said%,*}"
+}
+
+on_image() {
+	dumpimg "$1" | awk '/record/ { r++ } /mark/ { m++ }
+		END { print r + 0 " records, " m + 0 " marks" }'
+}
+
+said() { cat "$T/said"; }
+
+case_two_drives() {
+	drives 8000000 1000000 8000000 1000000
+	new_unit
+	serve "st:$A" "st:$B"
+	is "$(recs write -m 10 "$NTAPE" 1000-60000 95)" "95 written, 90 marked, ok, close ok" "the writer"
+	ok mt -f "$NTAPE" rewind
+	like "$(recs read "$NTAPE" 1000-60000)" '^95 records, 10 marks' "through the unit"
+	ok mt -f "$NTAPE" rewind
+	stop_server
+	is "$(tape "$A" 1000-60000)" "95 records, 10 marks" "the first tape"
+	is "$(tape "$B" 1000-60000)" "95 records, 10 marks" "the second tape"
+}
+
+# Both copies end at the same record, the last that was acknowledged.
+case_end_of_tape() {
+	drives 1000000 200000 2000000 200000
+	new_unit
+	serve "st:$A?room=150000" "st:$B?room=150000"
+	recs write "$NTAPE" 20000 1000 > "$T/said"
+	like "$(said)" '^4[0-9] written, 0 marked, ENOSPC, close ok$' "the writer"
+	stop_server
+	is "$(tape "$A" 20000)" "$(said | cut -d' ' -f1) records, 1 marks" "the small tape"
+	is "$(tape "$B" 20000)" "$(said | cut -d' ' -f1) records, 1 marks" "the large tape"
+}
+
+case_image_and_drive() {
+	drives 1000000 200000
+	new_unit
+	serve "image:$T/a.tape?capacity=20M" "st:$A?room=150000"
+	recs write "$NTAPE" 5000-30000 1000 > "$T/said"
+	like "$(said)" 'ENOSPC, close ok$' "the writer"
+	stop_server
+	is "$(tape "$A" 5000-30000)" "$(said | cut -d' ' -f1) records, 1 marks" "the tape"
+	is "$(on_image "$T/a.tape")" "$(said | cut -d' ' -f1) records, 1 marks" "the image"
+}
+
+# Through st's alternation to the last record that fits.
+case_physical_end() {
+	drives 1000000 200000 1200000 100000
+	new_unit
+	serve "st:$A?room=150000" "st:$B?room=90000"
+	recs write -r 30 "$NTAPE" 20000 1000 > "$T/said"
+	like "$(said)" '^50 written, 0 marked, ENOSPC, close ok$' "the writer"
+	stop_server
+	is "$(tape "$A" 20000)" "50 records, 1 marks" "the small tape"
+	is "$(tape "$B" 20000)" "50 records, 1 marks" "the large tape"
+}
+
+# A drive that keeps less than was said: the application hears of it, and the copies
+# are the same.
+case_room_that_is_not_there() {
+	drives 1000000 50000 2000000 50000
+	new_unit
+	ctl 0 delay 5
+	serve "st:$A?room=1M" "st:$B?room=1M"
+	recs write "$NTAPE" 20000 1000 > "$T/said"
+	like "$(said)" '(EIO|ENOSPC)' "the writer"
+	stop_server
+	ctl 0 delay 0
+	like "$(tape "$A" 20000)" '^50 records' "the small tape"
+	is "$(tape "$B" 20000)" "$(tape "$A" 20000)" "the large tape"
+}
+
+# st lets the record behind a refused one through: none may overtake another.
+case_none_overtakes() {
+	drives 1000000 400000 4000000 400000
+	new_unit
+	ctl 1 delay 5
+	serve "st:$A?room=350000" "st:$B?room=350000"
+	recs write -r 30 "$NTAPE" 1000-30000 1000 > "$T/said"
+	like "$(said)" 'ENOSPC, close ok$' "the writer"
+	stop_server
+	ctl 1 delay 0
+	is "$(tape "$A" 1000-30000)" "$(said | cut -d' ' -f1) records, 1 marks" "the small tape"
+	is "$(tape "$B" 1000-30000)" "$(said | cut -d' ' -f1) records, 1 marks" "the large tape"
+}
+
+acknowledged() { [ "$(awk '{ print $1 }' "$T/acks" 2> /dev/null || echo 0)" -ge "$1" ]; }
+
+# st has written a mark at close: no record is behind it.
+is_behind_mark() {
+	eventually 20 mt -f "$A" status > "$T/status" 2>&1 || fail "$A stays busy"
+	grep -q 'block number=0,' "$T/status"
+}
+
+# killed_under SIZES OPTIONS...: st has written a filemark for the server that was
+# killed; the next one is taken back over it.
+killed_under() {
+	local i writer strays=0
+	recs write -a "$T/acks" "${@:2}" "$NTAPE" "$1" 300 > "$T/said" &
+	writer=$!
+	echo "$writer" >> "$T/pids"
+	for i in 40 120 210; do
+		eventually 60 acknowledged "$i" || fail "the writer stands at $(cat "$T/acks")"
+		stop_server KILL
+		! is_behind_mark || strays=$((strays + 1))
+		serve "${SPECS[@]}"
+	done
+	[ "$strays" != 0 ] || { cat "$T/status" >&2; fail "st has written no filemark of its own"; }
+	wait "$writer"
+	like "$(said)" '^300 written, [0-9]* marked, ok, close ok$' "the writer"
+	stop_server
+}
+
+case_killed_server() {
+	drives 20000000 1000000 20000000 1000000
+	new_unit --ring 4M
+	SPECS=("st:$A?room=900000" "st:$B?room=900000")
+	serve "${SPECS[@]}"
+	killed_under 5000-60000
+	is "$(tape "$A" 5000-60000)" "300 records, 1 marks" "the first tape"
+	is "$(tape "$B" 5000-60000)" "300 records, 1 marks" "the second tape"
+}
+
+case_killed_server_under_marks() {
+	drives 20000000 1000000
+	new_unit --ring 4M
+	SPECS=("st:$A?room=900000" "image:$T/a.tape?capacity=40M")
+	serve "${SPECS[@]}"
+	killed_under 5000-60000 -m 7
+	is "$(tape "$A" 5000-60000)" "300 records, 43 marks" "the tape"
+	is "$(on_image "$T/a.tape")" "300 records, 43 marks" "the image"
+}
+
+# An ordinary stop leaves no mark.
+case_stopped_server() {
+	drives 8000000 1000000
+	new_unit
+	serve "st:$A"
+	writer_waits
+	stop_server
+	serve "st:$A"
+	go_on
+	wait "$WRITER"
+	stop_server
+	is "$(tape "$A" 1000)" "3 records, 1 marks" "the tape"
+}
+
+# dio NODE: "REQUESTS DIRECT" since it was opened last
+dio() {
+	dmesg | sed -n "s/.*\[${1#/dev/n}\] Number of r.w requests \([0-9]*\), dio used in \([0-9]*\),.*/\1 \2/p" |
+		tail -n 1
+}
+
+# Records go to the drive from the pages of the ring: st copies none.
+case_direct_io() {
+	drives 32000000 1000000
+	new_unit
+	echo 1 > /sys/bus/scsi/drivers/st/debug_flag
+	serve "st:$A?room=900000"
+	like "$(recs write "$NTAPE" 65536 40)" '^40 written' "64 KiB"
+	like "$(recs write "$NTAPE" 262144 10)" '^10 written' "256 KiB"
+	like "$(recs write "$NTAPE" 1048576 8)" '^8 written' "1 MiB"
+	like "$(recs write "$NTAPE" 100-70000 40)" '^40 written' "odd sizes"
+	stop_server
+	is "$(dio "$A")" "98 98" "requests, and those by direct I/O"
+	serve "st:$A?room=900000"
+	ok mt -f "$NTAPE" rewind
+	like "$(recs read "$NTAPE" 65536)" '^40 records' "reading"
+	stop_server
+	echo 0 > /sys/bus/scsi/drivers/st/debug_flag
+	local n
+	n=$(dio "$A")
+	is "${n% *}" "${n#* }" "requests, and those by direct I/O"
+}
+
+# What the application writes in blocks goes to the drive in blocks, many at once.
+case_fixed_blocks() {
+	drives 8000000 1000000
+	new_unit
+	echo 1 > /sys/bus/scsi/drivers/st/debug_flag
+	serve "st:$A"
+	ok mt -f "$NTAPE" setblk 512
+	ok dd if=/dev/zero of="$NTAPE" bs=65536 count=10 status=none
+	stop_server
+	is "$(dio "$A")" "10 10" "requests"
+	serve "st:$A"
+	ok mt -f "$NTAPE" rewind
+	is "$(dd if="$NTAPE" bs=65536 status=none | wc -c)" 655360 "bytes"
+	at 1 0
+	ok mt -f "$NTAPE" rewind
+	is "$(dd if="$NTAPE" bs=102400 status=none | wc -c)" 655360 "bytes"
+	at 1 0
+	stop_server
+	echo 0 > /sys/bus/scsi/drivers/st/debug_flag
+	ok mt -f "$A" rewind
+	ok mt -f "$A" setblk 512
+	is "$(dd if="$A" bs=512 status=none | wc -c)" 655360 "bytes on the tape"
+	ok mt -f "$A" setblk 0
+}
+
+case_write_protection() {
+	drives 8000000 1000000
+	new_unit
+	serve "st:$A"
+	script "
+		open 0 npmtm0 rw -> ok
+		write 0 1000 1 -> 1000
+		close 0 -> 0"
+	ctl 0 wp 1
+	script "
+		open 0 npmtm0 rw -> -1 EROFS
+		open 0 npmtm0 r -> ok
+		op 0 MTREW -> 0
+		read 0 1000 -> 1000 tag=01
+		close 0 -> 0"
+	ctl 0 wp 0
+	script "
+		open 0 npmtm0 rw -> ok
+		write 0 1000 1 -> 1000
+		close 0 -> 0"
+}
+
+# The medium is protected while it is written to: told as an error, nothing lost.
+case_protected_in_use() {
+	drives 8000000 1000000
+	new_unit
+	serve "st:$A"
+	writer_waits
+	ctl 0 wp 1
+	go_on
+	wait "$WRITER"
+	like "$(said)" "close EIO" "the writer"
+	stop_server
+	ctl 0 wp 0
+	is "$(tape "$A" 1000)" "3 records, 0 marks" "the tape"
+}
+
+# Another cartridge comes in behind the writer's back: nothing of it is touched.
+case_medium_change() {
+	drives 8000000 1000000
+	new_unit
+	serve "st:$A"
+	writer_waits
+	ctl 0 eject
+	ctl 0 insert
+	go_on
+	wait "$WRITER"
+	like "$(said)" "close E" "the writer"
+	script "
+		open 0 npmtm0 rw -> ok
+		stat 0 -> f=0 b=0 gstat=41010000 [BOT ONLINE IM_REP_EN] dsreg=00000000 resid=0 type=0x72 erreg=0
+		close 0 -> 0"
+	stop_server
+	is "$(tape "$A" 1000)" "3 records, 0 marks" "the tape"
+}
+
+is_online() { mt -f "$NTAPE" status | grep -q ONLINE; }
+
+# change: the operator takes the cartridges out and puts them, or new ones, in
+change() {
+	ok mt -f "$NTAPE" offline
+	no is_online
+	ctl 0 "$@"
+	ctl 1 "$@"
+	[ "$1" = insert ] || { ctl 0 cap 1000000 200000; ctl 1 cap 2000000 200000; }
+	eventually 20 is_online || fail "the cartridges are not seen"
+}
+
+# One volume behind the other, by hand.
+case_next_volume() {
+	drives 1000000 200000 2000000 200000
+	new_unit --eot hold
+	serve "st:$A?room=150000" "st:$B?room=150000"
+	local first=0 n i
+	for i in 0 1 2; do
+		[ "$i" = 0 ] || change blank
+		recs write -f "$first" "$NTAPE" 20000 1000 > "$T/said"
+		like "$(said)" 'ENOSPC, close ok$' "volume $i"
+		n=$(said | cut -d' ' -f1)
+		change insert
+		like "$(recs read -f "$first" "$NTAPE" 20000)" "^$n records, 1 marks" "volume $i"
+		first=$((first + n))
+	done
+	stop_server
+	ok mt -f "$B" rewind
+	like "$(recs read -f $((first - n)) "$B" 20000)" "^$n records, 1 marks" "the second tape"
+}
+
+# The position is lost, as st says it since Linux 7; until something rewinds.
+case_reset() {
+	drives 8000000 1000000
+	new_unit
+	serve "st:$A"
+	ok recs write "$NTAPE" 1000 3
+	ctl 0 ua 29 0
+	no mt -f "$NTAPE" weof
+	ok mt -f "$NTAPE" rewind
+	ok recs read "$NTAPE" 1000
+}
+
+# Whose drive it is already.
+case_busy() {
+	drives 8000000 1000000
+	new_unit
+	exec 7<> "$A"
+	start_server "st:$A"
+	eventually 30 gone "$SERVER" || fail "it waits for ever"
+	exec 7>&-
+	like "$(cat "$LOG")" "$A: Device or resource busy" "the message"
+	no tape-mirror "$UNIT" "st:${A/nst/st}" 2> "$T/said"
+	like "$(said)" "node that does not rewind" "the message"
+	no tape-mirror "$UNIT" st:/dev/null 2> "$T/said"
+	like "$(said)" "node that does not rewind" "the message"
+}
+
+# ---- a drive without LOCATE and READ POSITION, whose host takes 1 MiB: tgt's ----
+#
+# A short READ of it has no residue, and so records are read by their own size; and
+# at the end st hands out what is no record, so that its tape is read through a unit.
+
+tgt="$top/tests/conformance/tgt"
+
+# A is its node
+tgt_drive() {
+	type tgtd iscsiadm > "$T/which" 2>&1 || skip "no tgt"
+	modprobe -qna st iscsi_tcp || skip "no iscsi_tcp"
+	[ ! -e /run/pmt-tgt ] || skip "tgt is in use"
+	[ ! -d /sys/module/st ] || later "eventually 10 rmmod st"
+	later "'$tgt' stop"
+	A=$("$tgt" start) || fail "tgt does not start"
+}
+
+# tgt_tape SIZE: by a unit of its own
+tgt_tape() {
+	local said
+	new_unit
+	serve "st:$A"
+	said=$(recs read "$NTAPE" "$1") || fail "$A: $said"
+	stop_server
+	echo "${said%,*}"
+}
+
+case_tgt_and_image() {
+	tgt_drive
+	new_unit
+	serve "st:$A" "image:$T/a.tape?capacity=40M"
+	is "$(recs write -m 10 "$NTAPE" 20000 45)" "45 written, 40 marked, ok, close ok" "the writer"
+	ok mt -f "$NTAPE" rewind
+	like "$(recs read "$NTAPE" 20000)" '^45 records, 5 marks' "through the unit"
+	ok mt -f "$NTAPE" rewind
+	ok mt -f "$NTAPE" fsf 2
+	at 2 0
+	like "$(recs read -f 20 "$NTAPE" 20000)" '^25 records, 3 marks' "from file 2"
+	is "$(recs write "$NTAPE" 1048577 1)" "0 written, 0 marked, EINVAL, close ok" "too large"
+	stop_server
+	is "$(tgt_tape 20000)" "45 records, 5 marks" "the tape"
+	is "$(on_image "$T/a.tape")" "45 records, 5 marks" "the image"
+}
+
+case_tgt_killed_server() {
+	tgt_drive
+	new_unit --ring 4M
+	SPECS=("st:$A?room=900000" "image:$T/a.tape?capacity=40M")
+	serve "${SPECS[@]}"
+	killed_under 30000
+	is "$(tgt_tape 30000)" "300 records, 1 marks" "the tape"
+	is "$(on_image "$T/a.tape")" "300 records, 1 marks" "the image"
+}
+
+# At the end of data st does not say which block it is; it is there all the same.
+case_tgt_alone() {
+	tgt_drive
+	new_unit
+	serve "st:$A"
+	like "$(recs write "$NTAPE" 1048576 3)" '^3 written' "1 MiB"
+	ok mt -f "$NTAPE" rewind
+	ok mt -f "$NTAPE" eod
+	is "$(recs write -f 3 "$NTAPE" 1048576 2)" "2 written, 0 marked, ok, close ok" "appending"
+	ok mt -f "$NTAPE" rewind
+	like "$(recs read "$NTAPE" 1048576)" '^5 records, 2 marks' "all"
+	stop_server
+}
+
+main "$@"

@@ -1,0 +1,919 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The st drive, over calls that answer as st and a drive do. */
+#include <check.h>
+#include <errno.h>
+#include <string.h>
+
+#include "fakest.h"
+#include "memleaf.h"
+#include "suite.h"
+
+static struct rig rig;
+
+static void setup(void)
+{
+	rig_init(&rig);
+	fake_reset();
+}
+
+static void teardown(void)
+{
+	rig_close(&rig);
+	ck_assert(!fake.open);
+	ck_assert_uint_eq(fake.auto_marks, 0);
+	fake_free();
+}
+
+static void open_st(void)
+{
+	ck_assert_int_eq(rig_open(&rig, "fakest:0"), 0);
+}
+
+#define ck_good(status) ck_assert_int_eq(status, PMT_STATUS_GOOD)
+#define ck_sense(k, a, q)                                                          \
+	do {                                                                       \
+		ck_assert_int_eq(rig.result.status, PMT_STATUS_CHECK);             \
+		ck_assert_uint_eq(rig.result.key, k);                              \
+		ck_assert_uint_eq(rig.result.asc, a);                              \
+		ck_assert_uint_eq(rig.result.ascq, q);                             \
+	} while (0)
+#define ck_at(l, f, b)                                                             \
+	do {                                                                       \
+		ck_assert_uint_eq(rig.result.place.lbn, l);                        \
+		ck_assert_uint_eq(rig.result.place.file, f);                       \
+		ck_assert_uint_eq(rig.result.place.block, b);                      \
+	} while (0)
+#define UNKNOWN PMT_UNKNOWN
+
+/* one two | three four five | */
+static void write_some(void)
+{
+	ck_good(rig_write(&rig, "one"));
+	ck_good(rig_write(&rig, "two"));
+	ck_good(rig_marks(&rig, 1));
+	ck_good(rig_write(&rig, "three"));
+	ck_good(rig_write(&rig, "four"));
+	ck_good(rig_write(&rig, "five"));
+	ck_good(rig_marks(&rig, 1));
+	ck_at(7, 2, 0);
+}
+
+static void expect_text(const char *text)
+{
+	char buffer[64] = "";
+
+	ck_good(rig_read(&rig, buffer, sizeof(buffer)));
+	ck_assert_str_eq(buffer, text);
+}
+
+/* Setting up */
+
+START_TEST(setting_up)
+{
+	struct pmt_limits limits;
+
+	fake.least = 4;
+	fake.options = 0x107 | MT_ST_TWO_FM | MT_ST_SYSV;
+	fake.block_size = 512;
+	open_st();
+	pmt_drive_limits(rig.drive, &limits);
+	ck_assert_uint_eq(limits.record_min, 4);
+	ck_assert_uint_eq(limits.record_max, 8388608);
+	ck_assert_uint_eq(limits.window, 16 << 20);
+	ck_assert_uint_eq(fake.block_size, 0);
+	ck_assert_uint_eq(fake.options, (uint32_t)MT_ST_SCSI2LOGICAL | MT_ST_CAN_BSR);
+	ck_good(rig_op(&rig, PMT_OP_TEST));
+	ck_assert_uint_eq(rig.result.density, 0x5e);
+	ck_assert_uint_eq(rig.result.medium_flags, PMT_MEDIUM_PRESENT);
+}
+END_TEST
+
+START_TEST(room)
+{
+	struct pmt_limits limits;
+
+	ck_assert_int_eq(rig_open(&rig, "fakest:0?room=3M"), 0);
+	pmt_drive_limits(rig.drive, &limits);
+	ck_assert_uint_eq(limits.window, 3 << 20);
+}
+END_TEST
+
+START_TEST(limit_of_the_host)
+{
+	struct pmt_limits limits;
+
+	fake.host = 1 << 20;
+	open_st();
+	pmt_drive_limits(rig.drive, &limits);
+	ck_assert_uint_eq(limits.record_max, 1 << 20);
+	rig_close(&rig);
+	fake.host = 1280 << 10;		/* the default: it says nothing */
+	open_st();
+	pmt_drive_limits(rig.drive, &limits);
+	ck_assert_uint_eq(limits.record_max, 8388608);
+}
+END_TEST
+
+START_TEST(no_pass_through)
+{
+	struct pmt_limits limits;
+
+	fake.no_sg = true;
+	open_st();
+	pmt_drive_limits(rig.drive, &limits);
+	ck_assert_uint_eq(limits.record_min, 1);
+	ck_assert_uint_eq(limits.record_max, PMT_RECORD_MAX);
+	write_some();
+	ck_good(rig_op(&rig, PMT_OP_TEST));
+}
+END_TEST
+
+START_TEST(busy)
+{
+	fake.busy = 3;
+	open_st();
+	ck_assert_uint_eq(fake.waits, 3);
+	rig_close(&rig);
+	fake.busy = 1000;
+	ck_assert_int_eq(rig_open(&rig, "fakest:0"), -EBUSY);
+}
+END_TEST
+
+START_TEST(refused)
+{
+	static const char *const bad[] = { "fakest:0?room=x", "fakest:0?size=1",
+					   "fakest:0?room=2000000000000" };
+
+	ck_assert_int_eq(rig_open(&rig, "fakest:none"), -ENOENT);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ck_assert_int_lt(rig_open(&rig, bad[i]), 0);
+	ck_assert_uint_eq(fake.opens, 0);
+}
+END_TEST
+
+START_TEST(modes)
+{
+	struct pmt_command mode = { .op = PMT_OP_MODE };
+
+	rig.session.modes.buffered = rig.session.modes.compression = 1;
+	fake.compression = 0;
+	open_st();
+	ck_assert_int_eq(fake.compression, 0);	/* nobody wished otherwise */
+	mode.place = rig.place;
+	mode.modes = rig.session.modes;
+	mode.modes.buffered = 0;
+	mode.modes.locked = 1;
+	ck_good(rig_do(&rig, mode, NULL));
+	ck_assert_int_eq(fake.buffered, 0);
+	ck_assert_int_eq(fake.locked, 1);
+	mode.modes.compression = 0;
+	fake.compression = 1;
+	ck_good(rig_do(&rig, mode, NULL));
+	ck_assert_int_eq(fake.compression, 0);
+	mode.modes.locked = 0;
+	mode.modes.buffered = 1;
+	ck_good(rig_do(&rig, mode, NULL));
+	ck_assert_int_eq(fake.locked, 0);
+	ck_assert_int_eq(fake.buffered, 1);
+}
+END_TEST
+
+/* Writing and reading */
+
+static void write_and_read_back(void)
+{
+	char buffer[64];
+
+	open_st();
+	write_some();
+	ck_good(rig_op(&rig, PMT_OP_REWIND));
+	expect_text("one");
+	ck_at(1, 0, 1);
+	expect_text("two");
+	rig_read(&rig, buffer, sizeof(buffer));
+	ck_sense(PMT_KEY_NONE, 0x00, 0x01);
+	ck_at(3, 1, 0);
+	expect_text("three");
+	expect_text("four");
+	expect_text("five");
+	rig_read(&rig, buffer, sizeof(buffer));
+	ck_sense(PMT_KEY_NONE, 0x00, 0x01);
+	ck_at(7, 2, 0);
+	rig_read(&rig, buffer, sizeof(buffer));
+	ck_sense(PMT_KEY_BLANK, 0x00, 0x05);
+	rig_read(&rig, buffer, sizeof(buffer));
+	ck_sense(PMT_KEY_BLANK, 0x00, 0x05);
+	ck_at(7, 2, 0);
+}
+
+START_TEST(write_and_read)
+{
+	write_and_read_back();
+}
+END_TEST
+
+START_TEST(write_and_read_without_position)
+{
+	fake.no_position = true;
+	write_and_read_back();
+}
+END_TEST
+
+/* Without a mark before it, st says EIO at end of data. */
+START_TEST(end_of_data)
+{
+	char buffer[64];
+
+	open_st();
+	rig_read(&rig, buffer, sizeof(buffer));
+	ck_sense(PMT_KEY_BLANK, 0x00, 0x05);
+	ck_at(0, 0, 0);
+	ck_good(rig_write(&rig, "one"));
+	rig_read(&rig, buffer, sizeof(buffer));
+	ck_sense(PMT_KEY_BLANK, 0x00, 0x05);
+	ck_at(1, 0, 1);
+}
+END_TEST
+
+/* st hands out a full buffer that is no record, or says what it says of a mark. */
+static void end_is_a_phantom(void)
+{
+	char buffer[64];
+
+	open_st();
+	ck_good(rig_write(&rig, "one"));
+	rig_read(&rig, buffer, sizeof(buffer));
+	ck_sense(PMT_KEY_BLANK, 0x00, 0x05);
+	ck_good(rig_marks(&rig, 1));
+	ck_good(rig_op(&rig, PMT_OP_REWIND));
+	ck_good(rig_read(&rig, buffer, 3));
+	rig_read(&rig, buffer, 3);
+	ck_assert_uint_eq(rig.result.sense, PMT_SENSE_FILEMARK);
+	rig_read(&rig, buffer, 3);
+	ck_sense(PMT_KEY_BLANK, 0x00, 0x05);
+	ck_at(2, 1, 0);
+}
+
+START_TEST(phantom)
+{
+	fake.phantom = _i & 1;
+	fake.eom_at_end = true;
+	fake.no_position = _i & 2;
+	end_is_a_phantom();
+}
+END_TEST
+
+START_TEST(longer_record)
+{
+	char buffer[2];
+
+	fake.least = 3;
+	open_st();
+	write_some();
+	ck_good(rig_op(&rig, PMT_OP_REWIND));
+	rig_read(&rig, buffer, 2);	/* less than the drive can be asked for */
+	ck_sense(PMT_KEY_NONE, 0, 0);
+	ck_assert_uint_eq(rig.result.sense, PMT_SENSE_ILI);
+	ck_assert_int_eq(rig.result.residue, -1);
+	ck_assert_int_eq(memcmp(buffer, "on", 2), 0);
+	ck_at(1, 0, 1);
+	ck_good(rig_locate(&rig, 3));
+	rig_read(&rig, (char[3]){ 0 }, 3);
+	ck_assert_uint_eq(rig.result.sense, PMT_SENSE_ILI);
+	ck_assert_uint_eq(rig.result.place.lbn, 4);
+}
+END_TEST
+
+/* A read of more than the drive's largest record is one of that. */
+START_TEST(large_read)
+{
+	_cleanup_free_ char *buffer = malloc(65536);
+
+	fake.most = 4096;
+	open_st();
+	write_some();
+	ck_good(rig_op(&rig, PMT_OP_REWIND));
+	ck_good(rig_read(&rig, buffer, 65536));
+	ck_assert_int_eq(rig.result.residue, 65536 - 3);
+	ck_assert_uint_eq(fake.largest_read, 4096);
+}
+END_TEST
+
+START_TEST(write_error)
+{
+	open_st();
+	write_some();
+	fake.fail_writes = 1;
+	rig_write(&rig, "six");
+	ck_sense(PMT_KEY_MEDIUM, 0x0c, 0x00);
+	ck_at(7, 2, 0);
+	ck_good(rig_write(&rig, "six"));
+	ck_at(8, 2, 1);
+}
+END_TEST
+
+/* Fixed blocks */
+
+static struct pmt_command blocks(unsigned int op, uint32_t size, uint32_t n)
+{
+	return (struct pmt_command){ .op = (uint16_t)op, .place = rig.place,
+				     .length = size * n, .block_size = size };
+}
+
+START_TEST(fixed_blocks)
+{
+	char data[] = "aabbccddee", buffer[13] = "";
+
+	open_st();
+	ck_good(rig_do(&rig, blocks(PMT_OP_WRITE, 2, 5), data));
+	ck_assert_uint_eq(fake.writes, 1);
+	ck_assert_uint_eq(fake.block_size, 2);
+	ck_at(5, 0, 5);
+	ck_good(rig_write(&rig, "fff"));
+	ck_assert_uint_eq(fake.block_size, 0);
+	ck_good(rig_op(&rig, PMT_OP_REWIND));
+	ck_good(rig_do(&rig, blocks(PMT_OP_READ, 2, 4), buffer));
+	ck_assert_str_eq(buffer, "aabbccdd");
+	ck_assert_uint_eq(fake.largest_read, 8);
+	rig_do(&rig, blocks(PMT_OP_READ, 2, 3), buffer);
+	ck_sense(PMT_KEY_NONE, 0, 0);
+	ck_assert_uint_eq(rig.result.sense, PMT_SENSE_ILI);
+	ck_assert_int_eq(rig.result.residue, 2);
+	ck_assert_int_eq(memcmp(buffer, "ee", 2), 0);
+	ck_at(6, 0, 6);
+}
+END_TEST
+
+/* st loses the blocks before end of data, and so they are read again. */
+static void blocks_to_the_end(void)
+{
+	char data[] = "aabbcc", buffer[13] = "";
+
+	open_st();
+	ck_good(rig_do(&rig, blocks(PMT_OP_WRITE, 2, 3), data));
+	ck_good(rig_op(&rig, PMT_OP_REWIND));
+	rig_do(&rig, blocks(PMT_OP_READ, 2, 6), buffer);
+	ck_sense(PMT_KEY_BLANK, 0x00, 0x05);
+	ck_assert_int_eq(rig.result.residue, 3);
+	ck_assert_str_eq(buffer, "aabbcc");
+	ck_at(3, 0, 3);
+}
+
+START_TEST(fixed_to_the_end)
+{
+	blocks_to_the_end();
+}
+END_TEST
+
+START_TEST(fixed_to_the_end_without_position)
+{
+	fake.no_position = true;
+	blocks_to_the_end();
+}
+END_TEST
+
+START_TEST(fixed_in_parts)
+{
+	static char data[3 << 20];
+
+	fake.host = 65536;
+	open_st();
+	ck_good(rig_do(&rig, blocks(PMT_OP_WRITE, 40000, 4), data));
+	ck_assert_uint_eq(fake.writes, 4);
+	ck_good(rig_do(&rig, blocks(PMT_OP_WRITE, 30000, 4), data));
+	ck_assert_uint_eq(fake.writes, 6);
+	ck_at(8, 0, 8);
+}
+END_TEST
+
+START_TEST(fixed_at_the_end)
+{
+	char data[20] = "";
+
+	fake.capacity = 14;
+	fake.ew = 4;
+	open_st();
+	rig_do(&rig, blocks(PMT_OP_WRITE, 2, 10), data);
+	ck_sense(PMT_KEY_OVERFLOW, 0x00, 0x02);
+	ck_assert_int_eq(rig.result.residue, 3);
+	ck_at(7, 0, 7);
+	ck_assert_uint_eq(rig.warnings, 1);
+}
+END_TEST
+
+/* The end of the tape */
+
+START_TEST(early_warning)
+{
+	fake.capacity = 40;
+	fake.ew = 20;
+	open_st();
+	ck_good(rig_write(&rig, "ten bytes."));
+	ck_good(rig_write(&rig, "ten bytes."));
+	ck_assert_uint_eq(rig.result.sense, 0);
+	ck_good(rig_write(&rig, "tenth"));
+	ck_assert_uint_eq(rig.result.sense, PMT_SENSE_EOM);
+	ck_assert_uint_eq(rig.warnings, 1);
+	ck_assert_uint_eq(rig.warned.lbn, 2);
+	/* st refuses it once. */
+	ck_good(rig_write(&rig, "eight..."));
+	ck_assert_uint_eq(rig.result.sense, PMT_SENSE_EOM);
+	ck_at(4, 0, 4);
+	/* Behind a mark st has forgotten it; the leaf has not. */
+	ck_good(rig_marks(&rig, 1));
+	ck_assert_uint_eq(rig.result.sense, PMT_SENSE_EOM);
+	ck_good(rig_write(&rig, "x"));
+	ck_assert_uint_eq(rig.result.sense, PMT_SENSE_EOM);
+	rig_write(&rig, "ten bytes.");
+	ck_sense(PMT_KEY_OVERFLOW, 0x00, 0x02);
+	ck_assert_uint_eq(rig.result.sense, PMT_SENSE_EOM);
+	ck_at(6, 1, 1);
+	rig_write(&rig, "ten bytes.");
+	ck_sense(PMT_KEY_OVERFLOW, 0x00, 0x02);
+	ck_good(rig_write(&rig, "y"));
+	ck_good(rig_op(&rig, PMT_OP_REWIND));
+	ck_good(rig_do(&rig, (struct pmt_command){ .op = PMT_OP_WRITE, .place = rig.place,
+						   .flags = PMT_CMD_POSITIONED,
+						   .length = 5 }, "again"));
+	ck_assert_uint_eq(rig.result.sense, 0);
+}
+END_TEST
+
+/* A drive that does not warn. */
+START_TEST(physical_end)
+{
+	fake.capacity = 20;
+	open_st();
+	ck_good(rig_write(&rig, "ten bytes."));
+	ck_good(rig_write(&rig, "nine byte"));
+	ck_assert_uint_eq(rig.result.sense, 0);
+	for (int i = 0; i < 3; i++) {
+		rig_write(&rig, "ten bytes.");
+		ck_sense(PMT_KEY_OVERFLOW, 0x00, 0x02);
+		ck_assert_int_eq(rig.result.residue, 10);
+		ck_at(2, 0, 2);
+	}
+	ck_assert_uint_eq(fake.n, 2);
+}
+END_TEST
+
+/* Going */
+
+static void spacing(void)
+{
+	open_st();
+	write_some();
+	ck_good(rig_op(&rig, PMT_OP_REWIND));
+	ck_good(rig_space(&rig, PMT_SPACE_RECORDS, 2));
+	ck_at(2, 0, 2);
+	ck_good(rig_space(&rig, PMT_SPACE_RECORDS, -1));
+	ck_at(1, 0, 1);
+	rig_space(&rig, PMT_SPACE_RECORDS, 5);
+	ck_sense(PMT_KEY_NONE, 0x00, 0x01);
+	ck_assert_int_eq(rig.result.residue, 4);
+	ck_at(3, 1, 0);
+	ck_good(rig_space(&rig, PMT_SPACE_RECORDS, 1));
+	rig_space(&rig, PMT_SPACE_RECORDS, -3);
+	ck_sense(PMT_KEY_NONE, 0x00, 0x01);
+	ck_assert_int_eq(rig.result.residue, 2);
+	ck_at(2, 0, UNKNOWN);
+	rig_space(&rig, PMT_SPACE_RECORDS, -5);
+	ck_sense(PMT_KEY_NONE, 0x00, 0x04);
+	ck_assert_int_eq(rig.result.residue, 3);
+	ck_at(0, 0, 0);
+}
+
+START_TEST(space_records)
+{
+	spacing();
+	ck_good(rig_space(&rig, PMT_SPACE_FILEMARKS, 1));
+	ck_at(3, 1, 0);
+	ck_good(rig_space(&rig, PMT_SPACE_FILEMARKS, -1));
+	ck_at(2, 0, UNKNOWN);
+	rig_space(&rig, PMT_SPACE_FILEMARKS, 5);
+	ck_sense(PMT_KEY_BLANK, 0x00, 0x05);
+	ck_assert_int_eq(rig.result.residue, 3);
+	ck_at(7, 2, UNKNOWN);
+	rig_space(&rig, PMT_SPACE_FILEMARKS, -5);
+	ck_sense(PMT_KEY_NONE, 0x00, 0x04);
+	ck_assert_int_eq(rig.result.residue, 3);
+	ck_at(0, 0, 0);
+	ck_good(rig_space(&rig, PMT_SPACE_EOD, 0));
+	ck_at(7, 2, UNKNOWN);
+}
+END_TEST
+
+/* The beginning, where READ POSITION sets st's counters, may be a mark's. */
+START_TEST(space_over_many_marks)
+{
+	open_st();
+	ck_good(rig_marks(&rig, 2));
+	ck_good(rig_write(&rig, "one"));
+	ck_good(rig_marks(&rig, 1));
+	for (uint64_t file = 2; file < 3; file--) {
+		rig_space(&rig, PMT_SPACE_RECORDS, -2);
+		ck_sense(PMT_KEY_NONE, 0x00, 0x01);
+		ck_assert_uint_eq(rig.result.place.file, file);
+		ck_assert_int_eq(rig.result.residue, file == 1 ? 1 : 2);
+	}
+	ck_assert_uint_eq(rig.result.place.lbn, 0);
+	rig_space(&rig, PMT_SPACE_RECORDS, -2);
+	ck_sense(PMT_KEY_NONE, 0x00, 0x04);
+}
+END_TEST
+
+START_TEST(read_error)
+{
+	char buffer[64];
+
+	open_st();
+	write_some();
+	ck_good(rig_op(&rig, PMT_OP_REWIND));
+	fake.attention = 0x2a;		/* as good as an error */
+	rig_read(&rig, buffer, sizeof(buffer));
+	ck_sense(PMT_KEY_MEDIUM, 0x11, 0x00);
+	ck_at(0, 0, 0);
+	expect_text("one");
+}
+END_TEST
+
+START_TEST(space_without_position)
+{
+	fake.no_position = true;
+	spacing();
+	ck_good(rig_space(&rig, PMT_SPACE_FILEMARKS, 1));
+	ck_at(UNKNOWN, 1, 0);
+	rig_space(&rig, PMT_SPACE_FILEMARKS, 5);
+	ck_sense(PMT_KEY_BLANK, 0x00, 0x05);
+	ck_assert_int_eq(rig.result.residue, 4);
+	ck_assert_uint_eq(rig.result.place.file, 2);
+	ck_good(rig_op(&rig, PMT_OP_REWIND));
+	ck_good(rig_space(&rig, PMT_SPACE_EOD, 0));
+	ck_assert_uint_eq(rig.result.place.file, 2);
+}
+END_TEST
+
+/* Where it stands has no number, but it is where the application left it. */
+START_TEST(here_without_position)
+{
+	struct pmt_command cmd = { .op = PMT_OP_WRITE, .flags = PMT_CMD_HERE, .length = 3 };
+
+	fake.no_position = true;
+	open_st();
+	write_some();
+	ck_good(rig_space(&rig, PMT_SPACE_FILEMARKS, -1));
+	cmd.place = rig.place;
+	ck_good(rig_do(&rig, cmd, "six"));
+	ck_assert_uint_eq(fake.n, 7);
+	ck_assert(!fake.objects[6].mark);
+	rig_close(&rig);
+	open_st();
+	rig_do(&rig, cmd, "six");
+	ck_sense(PMT_KEY_ABORTED, 0x3b, 0x00);
+}
+END_TEST
+
+START_TEST(locate)
+{
+	open_st();
+	write_some();
+	ck_good(rig_locate(&rig, 4));
+	ck_at(4, UNKNOWN, UNKNOWN);
+	expect_text("four");
+	rig_space(&rig, PMT_SPACE_RECORDS, -4);	/* st does not say what it met */
+	ck_sense(PMT_KEY_NONE, 0x00, 0x01);
+	ck_assert_int_eq(rig.result.residue, 2);
+	ck_assert_uint_eq(rig.result.place.lbn, 2);
+	ck_good(rig_space(&rig, PMT_SPACE_RECORDS, -1));
+	expect_text("two");
+	rig_locate(&rig, 20);
+	ck_sense(PMT_KEY_BLANK, 0x00, 0x05);
+	ck_assert_uint_eq(rig.result.place.lbn, 7);
+	ck_assert_uint_eq(fake.seeks, 3);	/* what fails is tried again */
+	ck_good(rig_locate(&rig, 0));
+	ck_at(0, 0, 0);
+	ck_assert_uint_eq(fake.seeks, 3);
+}
+END_TEST
+
+/* A drive that stands elsewhere, as behind a mark that st has written. */
+static void stray_mark(uint64_t lbn, uint64_t file, uint64_t block)
+{
+	rig_close(&rig);
+	fake.objects[fake.n++] = (struct fake_object){ .mark = true };
+	fake.at = fake.n;
+	fake.file++;
+	fake.block = 0;
+	rig.session.place = (struct pmt_place){ 1, lbn, file, block, 0, 0 };
+	open_st();
+	ck_good(rig_write(&rig, "six"));
+	ck_at(lbn + 1, file, block + 1);
+	ck_assert_uint_eq(fake.n, lbn + 1);
+	ck_assert_int_eq(memcmp(fake.objects[lbn].data, "six", 3), 0);
+}
+
+START_TEST(behind_a_stray_mark)
+{
+	open_st();
+	write_some();
+	stray_mark(7, 2, 0);
+	ck_assert_uint_eq(fake.rewinds, 0);
+	stray_mark(8, 2, 1);
+	/* Records that the killed server wrote, and nobody knows of, are behind it. */
+	stray_mark(5, 1, 2);
+}
+END_TEST
+
+START_TEST(behind_a_stray_mark_without_position)
+{
+	fake.no_position = true;
+	open_st();
+	write_some();
+	stray_mark(7, 2, 0);
+	stray_mark(8, 2, 1);
+	stray_mark(5, 1, 2);
+}
+END_TEST
+
+/* TEST tells a new unit where it is: nowhere, or at the beginning. */
+START_TEST(begins_without_position)
+{
+	fake.no_position = true;
+	open_st();
+	write_some();
+	rig_close(&rig);
+	open_st();
+	rig.place.lbn = rig.place.file = rig.place.block = UNKNOWN;
+	ck_good(rig_op(&rig, PMT_OP_TEST));
+	ck_at(0, 0, 0);
+	expect_text("one");
+}
+END_TEST
+
+START_TEST(cut)
+{
+	struct pmt_command cmd = { .op = PMT_OP_CUT, .flags = PMT_CMD_POSITIONED };
+
+	open_st();
+	write_some();
+	cmd.place = (struct pmt_place){ 1, 4, 1, 1, 0, 0 };
+	ck_good(rig_do(&rig, cmd, NULL));
+	ck_assert_uint_eq(fake.n, 4);
+	ck_at(4, 1, 1);
+	/* A drive whose short erase does nothing. */
+	fake.no_erase = true;
+	cmd.place = (struct pmt_place){ 1, 1, 0, 1, 0, 0 };
+	rig_do(&rig, cmd, NULL);
+	ck_sense(PMT_KEY_MEDIUM, 0x0c, 0x00);
+	ck_assert_uint_eq(fake.n, 4);
+	ck_at(1, 0, 1);
+}
+END_TEST
+
+START_TEST(lost_from_the_buffer)
+{
+	open_st();
+	write_some();
+	fake.at = 5;
+	fake.objects[5].length = 0;
+	rig_marks(&rig, 0);
+	ck_sense(PMT_KEY_MEDIUM, 0x0c, 0x00);
+}
+END_TEST
+
+/* The medium */
+
+START_TEST(protected_medium)
+{
+	fake.protected = true;
+	open_st();
+	rig_write(&rig, "one");
+	ck_sense(PMT_KEY_PROTECT, 0x27, 0x00);
+	ck_assert_uint_eq(fake.writes, 0);
+	ck_good(rig_op(&rig, PMT_OP_TEST));
+	ck_assert(rig.result.medium_flags & PMT_MEDIUM_PROTECTED);
+}
+END_TEST
+
+START_TEST(protected_in_use)
+{
+	open_st();
+	write_some();
+	fake.protected = true;
+	rig_write(&rig, "six");
+	ck_sense(PMT_KEY_PROTECT, 0x27, 0x00);
+	ck_good(rig_op(&rig, PMT_OP_TEST));
+	ck_assert(rig.result.medium_flags & PMT_MEDIUM_PROTECTED);
+}
+END_TEST
+
+START_TEST(no_cartridge)
+{
+	fake.present = false;
+	open_st();
+	rig_op(&rig, PMT_OP_TEST);
+	ck_sense(PMT_KEY_NOT_READY, 0x3a, 0x00);
+	rig_write(&rig, "one");
+	ck_sense(PMT_KEY_NOT_READY, 0x3a, 0x00);
+	fake_insert("A");
+	rig.place = rig.session.place;
+	ck_good(rig_op(&rig, PMT_OP_TEST));
+	ck_assert_uint_eq(rig.result.place.generation, 1);
+	write_some();
+}
+END_TEST
+
+/* The operator's way: out, and the next one in. */
+START_TEST(next_volume)
+{
+	open_st();
+	write_some();
+	ck_good(rig_op(&rig, PMT_OP_UNLOAD));
+	ck_assert_uint_eq(rig.result.place.generation, 2);
+	ck_assert_uint_eq(fake.auto_marks, 0);
+	for (int i = 0; i < 3; i++) {
+		struct pmt_place place = rig.place;
+
+		rig_op(&rig, PMT_OP_TEST);
+		ck_sense(PMT_KEY_NOT_READY, 0x3a, 0x00);
+		rig.place = place;
+	}
+	fake_insert("B");
+	rig.place = (struct pmt_place){ .generation = 2 };
+	ck_good(rig_op(&rig, PMT_OP_TEST));
+	ck_assert_uint_eq(rig.result.place.generation, 2);
+	ck_at(0, 0, 0);
+	write_some();
+	ck_assert_uint_eq(fake.n, 7);
+}
+END_TEST
+
+/* Without UNLOAD: a new generation, in which nothing is done that was meant before. */
+static void expect_another(void)
+{
+	struct pmt_place before = rig.place;
+
+	rig_op(&rig, PMT_OP_TEST);
+	ck_sense(PMT_KEY_ATTENTION, 0x28, 0x00);
+	ck_good(rig_op(&rig, PMT_OP_TEST));
+	ck_assert_uint_eq(rig.result.place.generation, 2);
+	ck_at(0, 0, 0);
+	rig.place = before;
+	rig_write(&rig, "six");
+	ck_sense(PMT_KEY_ATTENTION, 0x28, 0x00);
+	ck_assert_uint_eq(fake.n, 0);
+}
+
+START_TEST(changed)
+{
+	open_st();
+	write_some();
+	fake_insert("B");
+	expect_another();
+}
+END_TEST
+
+START_TEST(changed_while_writing)
+{
+	struct pmt_place before;
+
+	open_st();
+	write_some();
+	before = rig.place;
+	fake_insert("");
+	rig_write(&rig, "six");
+	ck_sense(PMT_KEY_ATTENTION, 0x28, 0x00);
+	rig.place = before;
+	rig_write(&rig, "six");
+	ck_sense(PMT_KEY_NOT_READY, 0x3a, 0x00);
+	rig.place = before;
+	expect_another();
+}
+END_TEST
+
+START_TEST(taken_out)
+{
+	struct pmt_place before;
+
+	strcpy(fake.serial, "A");
+	open_st();
+	write_some();
+	before = rig.place;
+	fake.present = false;
+	rig_write(&rig, "six");
+	ck_sense(PMT_KEY_NOT_READY, 0x3a, 0x00);
+	/* The same again, as its own memory says. */
+	fake.present = true;
+	fake.at = 0;
+	fake.attention = 0x28;
+	rig.place = before;
+	ck_good(rig_op(&rig, PMT_OP_TEST));
+	ck_assert_uint_eq(rig.result.place.generation, 1);
+	rig.place = before;
+	ck_good(rig_write(&rig, "six"));
+	ck_at(8, 2, 1);
+}
+END_TEST
+
+/* The same medium and its word: at attach another one is refused. */
+START_TEST(identity)
+{
+	uint64_t word;
+
+	strcpy(fake.serial, "A");
+	open_st();
+	ck_good(rig_op(&rig, PMT_OP_TEST));
+	word = rig.result.medium[0];
+	ck_assert(word != 0);
+	rig_close(&rig);
+	rig.session.medium[0] = word;
+	open_st();
+	rig_close(&rig);
+	fake_insert("B");
+	ck_assert_int_eq(rig_open(&rig, "fakest:0"), -ESTALE);
+}
+END_TEST
+
+START_TEST(reset)
+{
+	struct pmt_place before;
+
+	open_st();
+	write_some();
+	before = rig.place;
+	fake.attention = 0x29;
+	rig_op(&rig, PMT_OP_TEST);
+	ck_sense(PMT_KEY_ATTENTION, 0x29, 0x00);
+	ck_at(UNKNOWN, UNKNOWN, UNKNOWN);
+	fake.at = 0;			/* it has rewound */
+	rig.place = before;
+	ck_good(rig_write(&rig, "six"));
+	ck_at(8, 2, 1);
+}
+END_TEST
+
+/* A reset that only the place tells of, while the cartridge is known. */
+START_TEST(reset_while_writing)
+{
+	struct pmt_place before;
+
+	strcpy(fake.serial, "A");
+	open_st();
+	write_some();
+	before = rig.place;
+	fake.attention = 0x29;
+	fake.at = 0;
+	rig_write(&rig, "six");
+	ck_sense(PMT_KEY_ATTENTION, 0x29, 0x00);
+	rig.place = before;
+	ck_good(rig_write(&rig, "six"));
+	ck_at(8, 2, 1);
+}
+END_TEST
+
+START_TEST(load)
+{
+	open_st();
+	write_some();
+	ck_good(rig_op(&rig, PMT_OP_LOAD));
+	ck_assert_uint_eq(rig.result.place.generation, 2);
+	ck_at(0, 0, 0);
+	expect_text("one");
+	ck_good(rig_op(&rig, PMT_OP_UNLOAD));
+	rig_op(&rig, PMT_OP_LOAD);
+	ck_sense(PMT_KEY_NOT_READY, 0x3a, 0x00);
+}
+END_TEST
+
+static Suite *st_suite(void)
+{
+	const TTest *const tests[] = {
+		setting_up, room, limit_of_the_host, no_pass_through, busy, refused, modes,
+		write_and_read, write_and_read_without_position, end_of_data,
+		longer_record, large_read, write_error,
+		fixed_blocks, fixed_to_the_end, fixed_to_the_end_without_position,
+		fixed_in_parts, fixed_at_the_end,
+		early_warning, physical_end,
+		space_records, space_over_many_marks, read_error, space_without_position, here_without_position, locate,
+		behind_a_stray_mark, behind_a_stray_mark_without_position,
+		begins_without_position, cut,
+		lost_from_the_buffer,
+		protected_medium, protected_in_use, no_cartridge, next_volume, changed,
+		changed_while_writing, taken_out, identity, reset, reset_while_writing, load,
+	};
+	Suite *suite = suite_create("st");
+	TCase *tcase = tcase_create("st");
+
+	suite_quiet();
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
+		tcase_add_test(tcase, tests[i]);
+	tcase_add_loop_test(tcase, phantom, 0, 4);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}
+
+int main(void)
+{
+	return run_suite(st_suite());
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * "fakest:NAME", the st drive over calls that are answered here, as st would with
+ * a drive whose one cartridge is an array.  The test sets what goes wrong.
+ */
+#ifndef FAKEST_H
+#define FAKEST_H
+
+#include "drives/st.h"
+
+enum fake_eof { FAKE_NONE, FAKE_FM, FAKE_EW, FAKE_EOD1, FAKE_EOD };
+
+struct fake_object {
+	bool mark;
+	size_t length;
+	unsigned char *data;
+};
+
+struct fake_drive {
+	/* The drive: */
+	struct fake_object objects[256];
+	unsigned int n, at;
+	uint32_t most, least, host;	/* limits; host 0: not told */
+	size_t capacity, ew;		/* bytes of records; 0: endless */
+	bool present, protected, no_position, no_sg, no_erase;
+	bool eom_at_end, phantom;	/* EOM at end of data; and no residue */
+	char serial[16];		/* "": it has no such memory */
+	/* The next command gets this sense and is not executed (st: EIO). */
+	unsigned int attention;		/* ASC; 0: none */
+	unsigned int fail_writes;	/* so many meet a medium error */
+	/* What st knows: */
+	enum fake_eof eof;
+	long file, block;
+	uint32_t block_size, options;
+	int buffered, compression, locked;
+	bool writing, ready, st_protected;
+	/* What was done: */
+	bool open;
+	unsigned int opens, busy, waits, auto_marks, writes, sets, seeks, rewinds;
+	size_t largest_read;
+};
+
+extern struct fake_drive fake;
+extern const struct pmt_st_calls fake_calls;
+
+/* A drive with a blank cartridge, and the kind "fakest". */
+void fake_reset(void);
+/* Another cartridge, blank, comes in: the drive is at its beginning. */
+void fake_insert(const char *serial);
+void fake_free(void);
+
+#endif
