@@ -136,40 +136,40 @@ size_t pmt_rmt_mtget_encode(void *to, enum pmt_rmt_layout, bool big_endian,
 			    const struct pmt_rmt_status *);
 
 /* The automaton of st, as far as variable blocks have it; the order is meant. */
-enum pmt_st_eof {
-	PMT_ST_NONE,
-	PMT_ST_AT_FM,
-	PMT_ST_EW,
-	PMT_ST_EOD1,
-	PMT_ST_EOD2,
-	PMT_ST_EOD3,
+enum pmt_rmt_st_eof {
+	PMT_RMT_ST_NONE,
+	PMT_RMT_ST_AT_FM,
+	PMT_RMT_ST_EW,
+	PMT_RMT_ST_EOD1,
+	PMT_RMT_ST_EOD2,
+	PMT_RMT_ST_EOD3,
 };
 
 /* What is kept between two opens of a tape. */
-struct pmt_st_kept {
+struct pmt_rmt_st_kept {
 	uint64_t unit_id;	/* 0: nothing is kept */
 	uint64_t session;	/* generation that the rest is about */
 	struct pmt_place place;
 	uint64_t medium[PMT_MEDIUM_WORDS];
 	uint32_t cookie;
 	int64_t file, block;	/* as st tells; -1 unknown */
-	enum pmt_st_eof eof;
+	enum pmt_rmt_st_eof eof;
 	uint32_t recovered;	/* errors since the last status */
 	bool cleaning;		/* the drive asked for it */
 	bool busy;		/* in use; found so: its user died, the place is lost */
 };
 
-enum pmt_st_ready { PMT_ST_READY, PMT_ST_NOT_READY, PMT_ST_NO_TAPE };
+enum pmt_rmt_st_ready { PMT_RMT_ST_READY, PMT_RMT_ST_NOT_READY, PMT_RMT_ST_NO_TAPE };
 
-struct pmt_st {
+struct pmt_rmt_st {
 	struct pmt_drive *drive;
 	struct pmt_session attached;
 	struct pmt_limits limits;
-	struct pmt_st_kept kept;
+	struct pmt_rmt_st_kept kept;
 	struct pmt_place place;	/* where the next command applies */
 	enum pmt_eot eot;
 	uint8_t density;
-	enum pmt_st_ready ready;
+	enum pmt_rmt_st_ready ready;
 	bool medium_seen;	/* since the last open or load */
 	bool nonblock;		/* opened so */
 	bool lost;		/* the place is unknown until repositioned */
@@ -187,23 +187,23 @@ struct pmt_st {
  * st.c: 0 or a count, or -errno as st has it.  open() takes the drive as it is
  * and does not close it; kept is what the last close left.
  */
-int pmt_st_open(struct pmt_st *, struct pmt_drive *, const struct pmt_st_kept *,
+int pmt_rmt_st_open(struct pmt_rmt_st *, struct pmt_drive *, const struct pmt_rmt_st_kept *,
 		int flags);
-int pmt_st_close(struct pmt_st *);
-ssize_t pmt_st_write(struct pmt_st *, void *data, size_t count);
-ssize_t pmt_st_read(struct pmt_st *, void *data, size_t count);
-int pmt_st_op(struct pmt_st *, int op, int64_t count);	/* MTIOCTOP */
-int pmt_st_status(struct pmt_st *, struct pmt_rmt_status *);	/* MTIOCGET */
-int pmt_st_tell(struct pmt_st *, int64_t *lbn);		/* MTIOCPOS */
+int pmt_rmt_st_close(struct pmt_rmt_st *);
+ssize_t pmt_rmt_st_write(struct pmt_rmt_st *, void *data, size_t count);
+ssize_t pmt_rmt_st_read(struct pmt_rmt_st *, void *data, size_t count);
+int pmt_rmt_st_op(struct pmt_rmt_st *, int op, int64_t count);	/* MTIOCTOP */
+int pmt_rmt_st_status(struct pmt_rmt_st *, struct pmt_rmt_status *);	/* MTIOCGET */
+int pmt_rmt_st_tell(struct pmt_rmt_st *, int64_t *lbn);		/* MTIOCPOS */
 
 /* state.c: the file that keeps it; it is locked while open. -EBUSY: another has it. */
 struct pmt_rmt_state;
-int pmt_rmt_state_open(struct pmt_rmt_state **, const char *path, struct pmt_st_kept *);
-int pmt_rmt_state_store(struct pmt_rmt_state *, const struct pmt_st_kept *);
+int pmt_rmt_state_open(struct pmt_rmt_state **, const char *path, struct pmt_rmt_st_kept *);
+int pmt_rmt_state_store(struct pmt_rmt_state *, const struct pmt_rmt_st_kept *);
 void pmt_rmt_state_close(struct pmt_rmt_state *);
 /* The text of it, for the tests.  parse: -EINVAL. */
-int pmt_rmt_state_print(char *to, size_t size, const struct pmt_st_kept *);
-int pmt_rmt_state_parse(const char *text, struct pmt_st_kept *);
+int pmt_rmt_state_print(char *to, size_t size, const struct pmt_rmt_st_kept *);
+int pmt_rmt_state_parse(const char *text, struct pmt_rmt_st_kept *);
 
 /* server.c */
 struct pmt_rmt_io {

@@ -40,7 +40,7 @@ struct session {
 	struct pmt_rmt_tape tape;	/* the finder's, while open */
 	struct pmt_drive *drive;
 	struct pmt_rmt_state *state;
-	struct pmt_st st;
+	struct pmt_rmt_st st;
 	enum pmt_rmt_order order;
 };
 
@@ -152,9 +152,9 @@ static int open_drive(struct session *s)
 	return rc == -EINVAL || rc == -ERANGE || rc == -ENOENT ? -EIO : rc;
 }
 
-static int open_state(struct session *s, struct pmt_st_kept *kept)
+static int open_state(struct session *s, struct pmt_rmt_st_kept *kept)
 {
-	*kept = (struct pmt_st_kept){ .place = { .generation = 1 } };
+	*kept = (struct pmt_rmt_st_kept){ .place = { .generation = 1 } };
 	return s->tape.state ? pmt_rmt_state_open(&s->state, s->tape.state, kept) : 0;
 }
 
@@ -170,7 +170,7 @@ static void close_drive(struct session *s)
 /* Whoever dies from now on leaves the state "busy". */
 static int mark_busy(struct session *s)
 {
-	struct pmt_st_kept kept = s->st.kept;
+	struct pmt_rmt_st_kept kept = s->st.kept;
 
 	kept.busy = true;
 	return s->state ? pmt_rmt_state_store(s->state, &kept) : 0;
@@ -178,19 +178,19 @@ static int mark_busy(struct session *s)
 
 static int open_tape(struct session *s, int flags)
 {
-	struct pmt_st_kept kept;
+	struct pmt_rmt_st_kept kept;
 	int rc = open_state(s, &kept);
 
 	if (rc == 0)
 		rc = open_drive(s);
 	if (rc == 0) {
-		s->st = (struct pmt_st){ .eot = s->tape.eot, .rewind = s->tape.rewind };
-		rc = pmt_st_open(&s->st, s->drive, &kept, flags);
+		s->st = (struct pmt_rmt_st){ .eot = s->tape.eot, .rewind = s->tape.rewind };
+		rc = pmt_rmt_st_open(&s->st, s->drive, &kept, flags);
 	}
 	if (rc == 0) {
 		rc = mark_busy(s);
 		if (rc)
-			pmt_st_close(&s->st);
+			pmt_rmt_st_close(&s->st);
 	}
 	if (rc)
 		close_drive(s);
@@ -204,7 +204,7 @@ static int close_tape(struct session *s)
 
 	if (!s->open)
 		return 0;
-	rc = pmt_st_close(&s->st);
+	rc = pmt_rmt_st_close(&s->st);
 	if (s->state)
 		stored = pmt_rmt_state_store(s->state, &s->st.kept);
 	close_drive(s);
@@ -269,7 +269,7 @@ static int do_write(struct session *s, const struct pmt_rmt_request *request)
 	if (rc)
 		return rc;
 	if (n == 0)
-		n = pmt_st_write(&s->st, s->buffer + HEAD_SIZE, size);
+		n = pmt_rmt_st_write(&s->st, s->buffer + HEAD_SIZE, size);
 	if (n == -ENOSPC && s->tape.short_writes)
 		n = 0;
 	return answer_or_refuse(s, n);
@@ -285,7 +285,7 @@ static int do_read(struct session *s, const struct pmt_rmt_request *request)
 	int length;
 
 	if (n == 0)
-		n = pmt_st_read(&s->st, s->buffer + HEAD_SIZE, size);
+		n = pmt_rmt_st_read(&s->st, s->buffer + HEAD_SIZE, size);
 	if (n < 0)
 		return refuse(s, (int)n);
 	length = pmt_rmt_reply_ok(head, sizeof(head), n);
@@ -319,18 +319,18 @@ static int do_operation(struct session *s, const struct pmt_rmt_request *request
 		explain_numbers(request->number);
 		op = -EINVAL;
 	}
-	rc = op < 0 ? op : pmt_st_op(&s->st, op, request->count);
+	rc = op < 0 ? op : pmt_rmt_st_op(&s->st, op, request->count);
 	return rc ? refuse(s, rc) : answer(s, request->count > 0 ? request->count : 0);
 }
 
 /* To the beginning of the file that is so many files back. */
-static int to_file_back(struct pmt_st *st, int64_t count)
+static int to_file_back(struct pmt_rmt_st *st, int64_t count)
 {
 	int64_t file = st->kept.file;
 
 	if (file < 0 || count < 0 || count > file)
 		return -EIO;
-	return count == file ? pmt_st_op(st, MTREW, 1) : pmt_st_op(st, MTBSFM, count + 1);
+	return count == file ? pmt_rmt_st_op(st, MTREW, 1) : pmt_rmt_st_op(st, MTBSFM, count + 1);
 }
 
 static int do_more(struct session *s, const struct pmt_rmt_request *request)
@@ -341,13 +341,13 @@ static int do_more(struct session *s, const struct pmt_rmt_request *request)
 		return refuse(s, -EBADF);
 	switch (request->number) {
 	case PMT_RMT_RETEN:
-		rc = pmt_st_op(&s->st, MTRETEN, request->count);
+		rc = pmt_rmt_st_op(&s->st, MTRETEN, request->count);
 		break;
 	case PMT_RMT_ERASE:
-		rc = pmt_st_op(&s->st, MTERASE, request->count);
+		rc = pmt_rmt_st_op(&s->st, MTERASE, request->count);
 		break;
 	case PMT_RMT_EOM:
-		rc = pmt_st_op(&s->st, MTEOM, request->count);
+		rc = pmt_rmt_st_op(&s->st, MTEOM, request->count);
 		break;
 	case PMT_RMT_NBSF:
 		rc = to_file_back(&s->st, request->count);
@@ -366,11 +366,11 @@ static int do_seek(struct session *s, const struct pmt_rmt_request *request)
 	int rc = s->open ? 0 : -EBADF;
 
 	if (rc == 0 && request->number == PMT_RMT_TELL) {
-		rc = pmt_st_tell(&s->st, &value);
+		rc = pmt_rmt_st_tell(&s->st, &value);
 	} else if (rc == 0 && request->number == PMT_RMT_GOTO) {
 		value = request->count;
 		rc = value < 0 || value > UINT32_MAX ? -EINVAL :
-		     pmt_st_op(&s->st, MTSEEK, value);
+		     pmt_rmt_st_op(&s->st, MTSEEK, value);
 	}
 	return rc ? refuse(s, rc) : answer(s, value);
 }
@@ -382,7 +382,7 @@ static int do_status(struct session *s, const struct pmt_rmt_request *request)
 	struct pmt_rmt_status status;
 	char head[HEAD_SIZE];
 	struct mtget get = { 0 };
-	int rc = s->open ? pmt_st_status(&s->st, &status) : -EBADF;
+	int rc = s->open ? pmt_rmt_st_status(&s->st, &status) : -EBADF;
 
 	(void)request;
 	if (rc)
@@ -408,7 +408,7 @@ static int do_one_status(struct session *s, const struct pmt_rmt_request *reques
 
 	if (!s->open)
 		return refuse(s, -EBADF);
-	pmt_st_status(&s->st, &status);
+	pmt_rmt_st_status(&s->st, &status);
 	if (request->what != 'E')
 		s->st.kept.recovered = recovered;
 	switch (request->what) {

@@ -46,7 +46,7 @@ static bool place_known(const struct pmt_place *place)
 	       (place->file != PMT_UNKNOWN && place->block != PMT_UNKNOWN);
 }
 
-static struct pmt_command prepare(const struct pmt_st *st, unsigned int op)
+static struct pmt_command prepare(const struct pmt_rmt_st *st, unsigned int op)
 {
 	bool writes = op == PMT_OP_WRITE || op == PMT_OP_WRITE_FILEMARKS ||
 		      op == PMT_OP_ERASE;
@@ -59,16 +59,16 @@ static struct pmt_command prepare(const struct pmt_st *st, unsigned int op)
 	return cmd;
 }
 
-static void lose_position(struct pmt_st *st)
+static void lose_position(struct pmt_rmt_st *st)
 {
 	st->kept.file = st->kept.block = -1;
-	st->kept.eof = PMT_ST_NONE;
+	st->kept.eof = PMT_RMT_ST_NONE;
 	st->place.lbn = st->place.file = st->place.block = PMT_UNKNOWN;
 	st->lost = true;
 }
 
 /* What the drives are told when they are attached again. */
-static void keep(struct pmt_st *st, const struct pmt_command *cmd,
+static void keep(struct pmt_rmt_st *st, const struct pmt_command *cmd,
 		 const struct pmt_result *res)
 {
 	bool good = res->status == PMT_STATUS_GOOD;
@@ -85,7 +85,7 @@ static void keep(struct pmt_st *st, const struct pmt_command *cmd,
 }
 
 /* What any result may say besides its own matter. */
-static void look(struct pmt_st *st, const struct pmt_result *res)
+static void look(struct pmt_rmt_st *st, const struct pmt_result *res)
 {
 	st->kept.recovered += res->key == PMT_KEY_RECOVERED;
 	if (!res->asc && res->ascq == 0x17)
@@ -99,7 +99,7 @@ static void look(struct pmt_st *st, const struct pmt_result *res)
 }
 
 /* The write behind a motion may go back, once; if it failed, once more. */
-static void note_motion(struct pmt_st *st, const struct pmt_command *cmd,
+static void note_motion(struct pmt_rmt_st *st, const struct pmt_command *cmd,
 			const struct pmt_result *res)
 {
 	bool again = res->status == PMT_STATUS_CHECK && cmd->flags & PMT_CMD_POSITIONED;
@@ -120,7 +120,7 @@ static void note_motion(struct pmt_st *st, const struct pmt_command *cmd,
 	}
 }
 
-static struct pmt_result command(struct pmt_st *st, const struct pmt_command *cmd,
+static struct pmt_result command(struct pmt_rmt_st *st, const struct pmt_command *cmd,
 				 void *data)
 {
 	struct pmt_request req = { .cmd = *cmd, .data = data };
@@ -146,48 +146,48 @@ static int64_t known(uint64_t value)
 	return value > INT32_MAX ? -1 : (int64_t)value;
 }
 
-static void told(struct pmt_st *st)
+static void told(struct pmt_rmt_st *st)
 {
 	st->kept.file = known(st->place.file);
 	st->kept.block = known(st->place.block);
-	st->kept.eof = PMT_ST_NONE;
+	st->kept.eof = PMT_RMT_ST_NONE;
 	st->trailer = false;
 }
 
-static void at_beginning(struct pmt_st *st)
+static void at_beginning(struct pmt_rmt_st *st)
 {
 	st->kept.file = st->kept.block = 0;
-	st->kept.eof = PMT_ST_NONE;
+	st->kept.eof = PMT_RMT_ST_NONE;
 	st->lost = st->trailer = false;
 }
 
-static void count_files(struct pmt_st *st, int64_t marks)
+static void count_files(struct pmt_rmt_st *st, int64_t marks)
 {
 	if (st->kept.file >= 0)
 		st->kept.file += marks;
 }
 
-static void count_blocks(struct pmt_st *st, int64_t records)
+static void count_blocks(struct pmt_rmt_st *st, int64_t records)
 {
 	if (st->kept.block >= 0)
 		st->kept.block += records;
 }
 
-static void at_eod(struct pmt_st *st, int64_t file)
+static void at_eod(struct pmt_rmt_st *st, int64_t file)
 {
 	st->kept.file = file;
 	st->kept.block = -1;
-	st->kept.eof = PMT_ST_EOD3;
+	st->kept.eof = PMT_RMT_ST_EOD3;
 }
 
-static int not_ready(const struct pmt_st *st)
+static int not_ready(const struct pmt_rmt_st *st)
 {
-	return st->ready == PMT_ST_NO_TAPE ? -ENOMEDIUM : -EIO;
+	return st->ready == PMT_RMT_ST_NO_TAPE ? -ENOMEDIUM : -EIO;
 }
 
-static int usable(const struct pmt_st *st)
+static int usable(const struct pmt_rmt_st *st)
 {
-	if (st->ready != PMT_ST_READY)
+	if (st->ready != PMT_RMT_ST_READY)
 		return not_ready(st);
 	return st->lost ? -EIO : 0;
 }
@@ -195,23 +195,23 @@ static int usable(const struct pmt_st *st)
 /* Marks */
 
 /* At the physical end those count that were written. */
-static void marks_failed(struct pmt_st *st, int64_t count, const struct pmt_result *res)
+static void marks_failed(struct pmt_rmt_st *st, int64_t count, const struct pmt_result *res)
 {
 	int64_t done = count - res->residue;
 
-	st->kept.eof = PMT_ST_NONE;
+	st->kept.eof = PMT_RMT_ST_NONE;
 	if (res->key != PMT_KEY_OVERFLOW)
 		return;
 	count_files(st, done);
 	st->kept.block = 0;
 	if (!done)
-		st->kept.eof = PMT_ST_EW;
+		st->kept.eof = PMT_RMT_ST_EW;
 }
 
 /* Early warning is success; behind it, with eot=hold, a mark lets trailers pass. */
-static int write_marks(struct pmt_st *st, int64_t count)
+static int write_marks(struct pmt_rmt_st *st, int64_t count)
 {
-	bool early = st->kept.eof == PMT_ST_EW || st->kept.eof == PMT_ST_EOD1 ||
+	bool early = st->kept.eof == PMT_RMT_ST_EW || st->kept.eof == PMT_RMT_ST_EOD1 ||
 		     st->trailer;
 	struct pmt_command cmd = prepare(st, PMT_OP_WRITE_FILEMARKS);
 	struct pmt_result res;
@@ -225,7 +225,7 @@ static int write_marks(struct pmt_st *st, int64_t count)
 	}
 	count_files(st, count);
 	st->kept.block = 0;
-	st->kept.eof = PMT_ST_NONE;
+	st->kept.eof = PMT_RMT_ST_NONE;
 	st->writing = false;	/* close owes no mark any more */
 	early = early || res.sense & PMT_SENSE_EOM;
 	st->trailer = count && st->eot == PMT_EOT_HOLD && early;
@@ -234,7 +234,7 @@ static int write_marks(struct pmt_st *st, int64_t count)
 
 /* Motion */
 
-static struct pmt_result space(struct pmt_st *st, uint32_t unit, int64_t count)
+static struct pmt_result space(struct pmt_rmt_st *st, uint32_t unit, int64_t count)
 {
 	struct pmt_command cmd = prepare(st, PMT_OP_SPACE);
 
@@ -255,7 +255,7 @@ static bool met_eod(const struct pmt_result *res)
 	return res->key == PMT_KEY_BLANK;
 }
 
-static int op_fsf(struct pmt_st *st, int64_t count)
+static int op_fsf(struct pmt_rmt_st *st, int64_t count)
 {
 	struct pmt_result res = space(st, PMT_SPACE_FILEMARKS, count);
 
@@ -264,22 +264,22 @@ static int op_fsf(struct pmt_st *st, int64_t count)
 	if (is_good(&res)) {
 		count_files(st, count);
 		st->kept.block = 0;
-		st->kept.eof = PMT_ST_AT_FM;
+		st->kept.eof = PMT_RMT_ST_AT_FM;
 		return 0;
 	}
 	count_files(st, moved(count, &res));
 	st->kept.block = -1;
-	st->kept.eof = met_eod(&res) ? PMT_ST_EOD3 : PMT_ST_NONE;
+	st->kept.eof = met_eod(&res) ? PMT_RMT_ST_EOD3 : PMT_RMT_ST_NONE;
 	return -EIO;
 }
 
-static int op_bsf(struct pmt_st *st, int64_t count)
+static int op_bsf(struct pmt_rmt_st *st, int64_t count)
 {
 	struct pmt_result res = space(st, PMT_SPACE_FILEMARKS, -count);
 
 	if (st->lost)
 		return -EIO;
-	st->kept.eof = PMT_ST_NONE;
+	st->kept.eof = PMT_RMT_ST_NONE;
 	if (is_good(&res)) {
 		count_files(st, -count);
 		st->kept.block = -1;
@@ -293,13 +293,13 @@ static int op_bsf(struct pmt_st *st, int64_t count)
 }
 
 /* A mark that is met is crossed. */
-static int op_fsr(struct pmt_st *st, int64_t count)
+static int op_fsr(struct pmt_rmt_st *st, int64_t count)
 {
 	struct pmt_result res = space(st, PMT_SPACE_RECORDS, count);
 
 	if (st->lost)
 		return -EIO;
-	st->kept.eof = PMT_ST_NONE;
+	st->kept.eof = PMT_RMT_ST_NONE;
 	if (is_good(&res)) {
 		count_blocks(st, count);
 		return 0;
@@ -307,58 +307,58 @@ static int op_fsr(struct pmt_st *st, int64_t count)
 	if (res.sense & PMT_SENSE_FILEMARK) {
 		count_files(st, count < 0 ? -1 : 1);
 		st->kept.block = count < 0 ? -1 : 0;
-		st->kept.eof = count < 0 ? PMT_ST_NONE : PMT_ST_AT_FM;
+		st->kept.eof = count < 0 ? PMT_RMT_ST_NONE : PMT_RMT_ST_AT_FM;
 	} else if (count < 0 && res.sense & PMT_SENSE_EOM) {
 		st->kept.block = 0;
 	} else {
 		count_blocks(st, moved(count, &res));
 		if (met_eod(&res))
-			st->kept.eof = PMT_ST_EOD3;
+			st->kept.eof = PMT_RMT_ST_EOD3;
 	}
 	return -EIO;
 }
 
-static int op_bsr(struct pmt_st *st, int64_t count)
+static int op_bsr(struct pmt_rmt_st *st, int64_t count)
 {
 	return op_fsr(st, -count);
 }
 
-static int op_bsfm(struct pmt_st *st, int64_t count)
+static int op_bsfm(struct pmt_rmt_st *st, int64_t count)
 {
 	int rc = op_bsf(st, count);
 
 	return rc ? rc : op_fsf(st, 1);
 }
 
-static int op_fsfm(struct pmt_st *st, int64_t count)
+static int op_fsfm(struct pmt_rmt_st *st, int64_t count)
 {
 	int rc = op_fsf(st, count);
 
 	return rc ? rc : op_bsf(st, 1);
 }
 
-static int op_weof(struct pmt_st *st, int64_t count)
+static int op_weof(struct pmt_rmt_st *st, int64_t count)
 {
 	if (!st->writes || st->protected)
 		return -EACCES;
 	return count < 0 ? -EIO : write_marks(st, count);
 }
 
-static int op_rew(struct pmt_st *st, int64_t count)
+static int op_rew(struct pmt_rmt_st *st, int64_t count)
 {
 	struct pmt_command cmd = prepare(st, PMT_OP_REWIND);
 	struct pmt_result res = command(st, &cmd, NULL);
 
 	(void)count;
 	if (!is_good(&res)) {
-		st->kept.eof = met_eod(&res) ? PMT_ST_EOD3 : PMT_ST_NONE;
+		st->kept.eof = met_eod(&res) ? PMT_RMT_ST_EOD3 : PMT_RMT_ST_NONE;
 		return -EIO;
 	}
 	at_beginning(st);
 	return 0;
 }
 
-static int op_nop(struct pmt_st *st, int64_t count)
+static int op_nop(struct pmt_rmt_st *st, int64_t count)
 {
 	(void)st;
 	(void)count;
@@ -366,7 +366,7 @@ static int op_nop(struct pmt_st *st, int64_t count)
 }
 
 /* Straight there; then nobody knows how many marks were passed. */
-static int fast_eom(struct pmt_st *st)
+static int fast_eom(struct pmt_rmt_st *st)
 {
 	struct pmt_result res = space(st, PMT_SPACE_EOD, 0);
 
@@ -377,7 +377,7 @@ static int fast_eom(struct pmt_st *st)
 	return is_good(&res) ? 0 : -EIO;
 }
 
-static int op_eom(struct pmt_st *st, int64_t count)
+static int op_eom(struct pmt_rmt_st *st, int64_t count)
 {
 	(void)count;
 	if (st->lost)
@@ -385,10 +385,10 @@ static int op_eom(struct pmt_st *st, int64_t count)
 	op_fsf(st, COUNT_MAX);
 	if (st->lost)
 		return -EIO;
-	return st->kept.eof == PMT_ST_EOD3 ? 0 : fast_eom(st);
+	return st->kept.eof == PMT_RMT_ST_EOD3 ? 0 : fast_eom(st);
 }
 
-static int op_erase(struct pmt_st *st, int64_t count)
+static int op_erase(struct pmt_rmt_st *st, int64_t count)
 {
 	struct pmt_command cmd = prepare(st, PMT_OP_ERASE);
 	struct pmt_result res;
@@ -397,11 +397,11 @@ static int op_erase(struct pmt_st *st, int64_t count)
 		return -EACCES;
 	cmd.argument = count != 0;
 	res = command(st, &cmd, NULL);
-	st->kept.eof = PMT_ST_NONE;
+	st->kept.eof = PMT_RMT_ST_NONE;
 	return is_good(&res) ? 0 : -EIO;
 }
 
-static int op_seek(struct pmt_st *st, int64_t lbn)
+static int op_seek(struct pmt_rmt_st *st, int64_t lbn)
 {
 	struct pmt_command cmd = prepare(st, PMT_OP_LOCATE);
 	struct pmt_result res;
@@ -411,7 +411,7 @@ static int op_seek(struct pmt_st *st, int64_t lbn)
 	st->trailer = false;
 	res = command(st, &cmd, NULL);
 	st->kept.file = st->kept.block = -1;
-	st->kept.eof = PMT_ST_NONE;
+	st->kept.eof = PMT_RMT_ST_NONE;
 	if (!is_good(&res))
 		return -EIO;
 	st->lost = false;
@@ -422,12 +422,12 @@ static int op_seek(struct pmt_st *st, int64_t lbn)
 
 /* The medium */
 
-static void take_medium(struct pmt_st *st, const struct pmt_result *res)
+static void take_medium(struct pmt_rmt_st *st, const struct pmt_result *res)
 {
-	st->ready = PMT_ST_READY;
+	st->ready = PMT_RMT_ST_READY;
 	st->medium_seen = is_good(res);
 	if (!st->medium_seen) {
-		st->ready = res->asc == 0x3a ? PMT_ST_NO_TAPE : PMT_ST_NOT_READY;
+		st->ready = res->asc == 0x3a ? PMT_RMT_ST_NO_TAPE : PMT_RMT_ST_NOT_READY;
 		st->kept.file = st->kept.block = -1;
 		return;
 	}
@@ -446,7 +446,7 @@ static void take_medium(struct pmt_st *st, const struct pmt_result *res)
  * TEST tells where the drive is, which may be another place than where we are.  A
  * drive that fails it is another matter than one that is not ready: -EIO.
  */
-static int test(struct pmt_st *st)
+static int test(struct pmt_rmt_st *st)
 {
 	struct pmt_command cmd = prepare(st, PMT_OP_TEST);
 	struct pmt_place place = st->place;
@@ -464,7 +464,7 @@ static int test(struct pmt_st *st)
 	return is_good(&res) || res.key == PMT_KEY_NOT_READY ? 0 : -EIO;
 }
 
-static int op_unload(struct pmt_st *st, int64_t count)
+static int op_unload(struct pmt_rmt_st *st, int64_t count)
 {
 	struct pmt_command cmd = prepare(st, PMT_OP_UNLOAD);
 	struct pmt_result res = command(st, &cmd, NULL);
@@ -475,12 +475,12 @@ static int op_unload(struct pmt_st *st, int64_t count)
 		return -EIO;
 	}
 	st->lost = st->trailer = false;
-	st->ready = PMT_ST_NO_TAPE;
+	st->ready = PMT_RMT_ST_NO_TAPE;
 	st->unloaded = true;	/* close does not rewind */
 	return 0;
 }
 
-static int op_load(struct pmt_st *st, int64_t count)
+static int op_load(struct pmt_rmt_st *st, int64_t count)
 {
 	struct pmt_command cmd = prepare(st, PMT_OP_LOAD);
 	struct pmt_result res = command(st, &cmd, NULL);
@@ -509,7 +509,7 @@ enum {
 };
 
 static const struct operation {
-	int (*run)(struct pmt_st *, int64_t count);
+	int (*run)(struct pmt_rmt_st *, int64_t count);
 	unsigned int flags;
 } operations[] = {
 	[MTFSF] = { op_fsf, COUNTS },
@@ -539,12 +539,12 @@ static const struct operation *find_operation(int op)
 }
 
 /* st's filemark before it moves away from what was written. */
-static int before(struct pmt_st *st, const struct operation *op, int64_t *count)
+static int before(struct pmt_rmt_st *st, const struct operation *op, int64_t *count)
 {
 	int rc = 0;
 
 	if (st->writing && op->flags & MARK_FIRST && !st->lost &&
-	    st->ready == PMT_ST_READY) {
+	    st->ready == PMT_RMT_ST_READY) {
 		rc = write_marks(st, 1);
 		*count += op->flags & BACK ? 1 : 0;
 	}
@@ -553,14 +553,14 @@ static int before(struct pmt_st *st, const struct operation *op, int64_t *count)
 	return rc;
 }
 
-int pmt_st_op(struct pmt_st *st, int number, int64_t count)
+int pmt_rmt_st_op(struct pmt_rmt_st *st, int number, int64_t count)
 {
 	const struct operation *op = find_operation(number);
 	int rc;
 
 	if (st->lost && !(op && op->flags & WHEN_LOST))
 		return -EIO;
-	if (st->ready != PMT_ST_READY && !(op && op->flags & ANY_TIME))
+	if (st->ready != PMT_RMT_ST_READY && !(op && op->flags & ANY_TIME))
 		return not_ready(st);
 	if (!op) {
 		st->writing = false;	/* as st: what it does not know cancels it */
@@ -577,41 +577,41 @@ int pmt_st_op(struct pmt_st *st, int number, int64_t count)
 /* Writing */
 
 /* 0, or what a write gets without being tried. */
-static int at_end(struct pmt_st *st)
+static int at_end(struct pmt_rmt_st *st)
 {
-	if (st->kept.eof != PMT_ST_EW)
+	if (st->kept.eof != PMT_RMT_ST_EW)
 		return 0;
 	if (st->eot == PMT_EOT_ST)
-		st->kept.eof = PMT_ST_EOD1;
+		st->kept.eof = PMT_RMT_ST_EOD1;
 	return -ENOSPC;
 }
 
-static bool size_fits(const struct pmt_st *st, size_t count)
+static bool size_fits(const struct pmt_rmt_st *st, size_t count)
 {
 	return count >= st->limits.record_min && count <= st->limits.record_max;
 }
 
-static ssize_t wrote(struct pmt_st *st, const struct pmt_result *res, size_t count)
+static ssize_t wrote(struct pmt_rmt_st *st, const struct pmt_result *res, size_t count)
 {
 	bool warned = res->sense & PMT_SENSE_EOM && !st->trailer;
 
 	if (is_good(res)) {
 		count_blocks(st, 1);
-		if (warned || (st->kept.eof == PMT_ST_EOD1 && !st->trailer))
-			st->kept.eof = PMT_ST_EW;
+		if (warned || (st->kept.eof == PMT_RMT_ST_EOD1 && !st->trailer))
+			st->kept.eof = PMT_RMT_ST_EW;
 		else
-			st->kept.eof = PMT_ST_NONE;
+			st->kept.eof = PMT_RMT_ST_NONE;
 		return (ssize_t)count;
 	}
 	if (res->key != PMT_KEY_OVERFLOW) {
 		st->kept.block = -1;
 		return -EIO;
 	}
-	st->kept.eof = PMT_ST_EW;
+	st->kept.eof = PMT_RMT_ST_EW;
 	return -ENOSPC;
 }
 
-ssize_t pmt_st_write(struct pmt_st *st, void *data, size_t count)
+ssize_t pmt_rmt_st_write(struct pmt_rmt_st *st, void *data, size_t count)
 {
 	struct pmt_command cmd;
 	struct pmt_result res;
@@ -636,16 +636,16 @@ ssize_t pmt_st_write(struct pmt_st *st, void *data, size_t count)
 /* Reading */
 
 /* What an earlier read or write has already found out: 1 nothing, else result. */
-static int read_known(struct pmt_st *st)
+static int read_known(struct pmt_rmt_st *st)
 {
 	switch (st->kept.eof) {
-	case PMT_ST_EOD1:
-		st->kept.eof = PMT_ST_EOD2;
+	case PMT_RMT_ST_EOD1:
+		st->kept.eof = PMT_RMT_ST_EOD2;
 		return 0;
-	case PMT_ST_EOD2:
-		st->kept.eof = PMT_ST_EOD3;
+	case PMT_RMT_ST_EOD2:
+		st->kept.eof = PMT_RMT_ST_EOD3;
 		return 0;
-	case PMT_ST_EOD3:
+	case PMT_RMT_ST_EOD3:
 		return -EIO;
 	default:
 		return 1;
@@ -653,7 +653,7 @@ static int read_known(struct pmt_st *st)
 }
 
 /* A READ that met an exception: 0 or -errno. */
-static int read_check(struct pmt_st *st, const struct pmt_result *res)
+static int read_check(struct pmt_rmt_st *st, const struct pmt_result *res)
 {
 	if (st->lost)
 		return -EIO;
@@ -664,17 +664,17 @@ static int read_check(struct pmt_st *st, const struct pmt_result *res)
 	if (res->sense & PMT_SENSE_FILEMARK) {
 		count_files(st, 1);
 		st->kept.block = 0;
-		st->kept.eof = PMT_ST_AT_FM;
+		st->kept.eof = PMT_RMT_ST_AT_FM;
 		return 0;
 	}
 	st->kept.block = -1;
-	if (!met_eod(res) || st->kept.eof != PMT_ST_AT_FM)
+	if (!met_eod(res) || st->kept.eof != PMT_RMT_ST_AT_FM)
 		return -EIO;
-	st->kept.eof = PMT_ST_EOD3;
+	st->kept.eof = PMT_RMT_ST_EOD3;
 	return 0;
 }
 
-ssize_t pmt_st_read(struct pmt_st *st, void *data, size_t count)
+ssize_t pmt_rmt_st_read(struct pmt_rmt_st *st, void *data, size_t count)
 {
 	struct pmt_command cmd;
 	struct pmt_result res;
@@ -694,39 +694,39 @@ ssize_t pmt_st_read(struct pmt_st *st, void *data, size_t count)
 	if (!is_good(&res))
 		return read_check(st, &res);
 	count_blocks(st, 1);
-	if (st->kept.eof == PMT_ST_AT_FM)
-		st->kept.eof = PMT_ST_NONE;
+	if (st->kept.eof == PMT_RMT_ST_AT_FM)
+		st->kept.eof = PMT_RMT_ST_NONE;
 	return (ssize_t)count - (ssize_t)res.residue;
 }
 
 /* MTIOCGET, MTIOCPOS */
 
-static int64_t gstat(const struct pmt_st *st)
+static int64_t gstat(const struct pmt_rmt_st *st)
 {
 	int64_t bits = GMT_IM_REP_EN(~0L);
 
 	if (!st->kept.block)
 		bits |= st->kept.file ? GMT_EOF(~0L) : GMT_BOT(~0L);
-	if (st->kept.eof == PMT_ST_EW)
+	if (st->kept.eof == PMT_RMT_ST_EW)
 		bits |= GMT_EOT(~0L);
-	else if (st->kept.eof >= PMT_ST_EOD1)
+	else if (st->kept.eof >= PMT_RMT_ST_EOD1)
 		bits |= GMT_EOD(~0L);
 	if (st->kept.cleaning)
 		bits |= GMT_CLN(~0L);
-	if (st->ready == PMT_ST_NO_TAPE)
+	if (st->ready == PMT_RMT_ST_NO_TAPE)
 		bits |= GMT_DR_OPEN(~0L);
-	if (st->ready != PMT_ST_READY)
+	if (st->ready != PMT_RMT_ST_READY)
 		return bits;
 	if (st->protected)
 		bits |= GMT_WR_PROT(~0L);
 	return bits | GMT_ONLINE(~0L);
 }
 
-int pmt_st_status(struct pmt_st *st, struct pmt_rmt_status *status)
+int pmt_rmt_st_status(struct pmt_rmt_st *st, struct pmt_rmt_status *status)
 {
 	*status = (struct pmt_rmt_status){
 		.type = MT_ISSCSI2,
-		.resid = st->ready == PMT_ST_READY ? st->place.partition : 0,
+		.resid = st->ready == PMT_RMT_ST_READY ? st->place.partition : 0,
 		.dsreg = st->medium_seen ? (int64_t)st->density << MT_ST_DENSITY_SHIFT : 0,
 		.gstat = gstat(st),
 		.erreg = st->kept.recovered,
@@ -737,7 +737,7 @@ int pmt_st_status(struct pmt_st *st, struct pmt_rmt_status *status)
 	return 0;
 }
 
-int pmt_st_tell(struct pmt_st *st, int64_t *lbn)
+int pmt_rmt_st_tell(struct pmt_rmt_st *st, int64_t *lbn)
 {
 	if (usable(st) || st->place.lbn == PMT_UNKNOWN)
 		return -EIO;
@@ -757,7 +757,7 @@ static void log_event(const struct pmt_session *session, unsigned int event,
 	pmt_log(LOG_ERR, "%s", text);
 }
 
-static void attach_to(struct pmt_st *st)
+static void attach_to(struct pmt_rmt_st *st)
 {
 	st->attached = (struct pmt_session){
 		.unit_id = st->kept.unit_id,
@@ -774,7 +774,7 @@ static void attach_to(struct pmt_st *st)
  * Somebody has put another cartridge in while nobody had the tape open: the next
  * session, at its beginning.  Copies that a mirror has dropped stay so (cookie).
  */
-static void take_another_medium(struct pmt_st *st)
+static void take_another_medium(struct pmt_rmt_st *st)
 {
 	uint64_t next = st->kept.place.generation + 1;
 
@@ -785,7 +785,7 @@ static void take_another_medium(struct pmt_st *st)
 	attach_to(st);
 }
 
-static int attach(struct pmt_st *st)
+static int attach(struct pmt_rmt_st *st)
 {
 	int rc;
 
@@ -798,9 +798,9 @@ static int attach(struct pmt_st *st)
 }
 
 /* The medium is known; may it be used so? */
-static int admit(struct pmt_st *st)
+static int admit(struct pmt_rmt_st *st)
 {
-	if (st->ready != PMT_ST_READY)
+	if (st->ready != PMT_RMT_ST_READY)
 		return st->nonblock ? 0 : not_ready(st);
 	if (st->protected && st->writes && !st->nonblock)
 		return -EROFS;
@@ -808,8 +808,8 @@ static int admit(struct pmt_st *st)
 	return st->lost && st->rewind ? op_rew(st, 1) : 0;
 }
 
-int pmt_st_open(struct pmt_st *st, struct pmt_drive *drive,
-		const struct pmt_st_kept *kept, int flags)
+int pmt_rmt_st_open(struct pmt_rmt_st *st, struct pmt_drive *drive,
+		const struct pmt_rmt_st_kept *kept, int flags)
 {
 	int access = flags & O_ACCMODE, rc;
 
@@ -838,13 +838,13 @@ int pmt_st_open(struct pmt_st *st, struct pmt_drive *drive,
 }
 
 /* The automatic filemark.  If it fails, the counters are as they were. */
-static int finish_writing(struct pmt_st *st)
+static int finish_writing(struct pmt_rmt_st *st)
 {
-	struct pmt_st_kept saved = st->kept;
+	struct pmt_rmt_st_kept saved = st->kept;
 	int rc = write_marks(st, 1);
 
 	if (rc == 0) {
-		st->kept.eof = PMT_ST_AT_FM;
+		st->kept.eof = PMT_RMT_ST_AT_FM;
 	} else if (!st->lost) {
 		st->kept.file = saved.file;
 		st->kept.block = saved.block;
@@ -853,24 +853,24 @@ static int finish_writing(struct pmt_st *st)
 	return rc;
 }
 
-static int finish(struct pmt_st *st)
+static int finish(struct pmt_rmt_st *st)
 {
 	bool lost = st->lost;
 	int rc = 0, rewound = 0;
 
-	if (st->writing && !lost && st->ready == PMT_ST_READY)
+	if (st->writing && !lost && st->ready == PMT_RMT_ST_READY)
 		rc = finish_writing(st);
 	else if (lost)
 		rc = st->rewind ? 0 : -EIO;
 	if (st->rewind && !st->unloaded)
-		rewound = st->ready == PMT_ST_READY ? op_rew(st, 1) : not_ready(st);
+		rewound = st->ready == PMT_RMT_ST_READY ? op_rew(st, 1) : not_ready(st);
 	/* Who has lost it stays so, as under st, until it is rewound on purpose. */
 	if (lost)
 		lose_position(st);
 	return rc ? rc : rewound;
 }
 
-int pmt_st_close(struct pmt_st *st)
+int pmt_rmt_st_close(struct pmt_rmt_st *st)
 {
 	int rc = finish(st);
 

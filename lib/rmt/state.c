@@ -48,7 +48,7 @@ struct pmt_rmt_state {
 	char *path;
 };
 
-int pmt_rmt_state_print(char *to, size_t size, const struct pmt_st_kept *kept)
+int pmt_rmt_state_print(char *to, size_t size, const struct pmt_rmt_st_kept *kept)
 {
 	const struct pmt_place *place = &kept->place;
 	const uint64_t *medium = kept->medium;
@@ -63,9 +63,9 @@ int pmt_rmt_state_print(char *to, size_t size, const struct pmt_st_kept *kept)
 	return n < 0 || (size_t)n >= size ? -ENOBUFS : n;
 }
 
-int pmt_rmt_state_parse(const char *text, struct pmt_st_kept *kept)
+int pmt_rmt_state_parse(const char *text, struct pmt_rmt_st_kept *kept)
 {
-	struct pmt_st_kept read = { .unit_id = 0 };
+	struct pmt_rmt_st_kept read = { .unit_id = 0 };
 	uint64_t *medium = read.medium, generation, lbn, file, block;
 	unsigned int eof, cleaning, busy;
 	char last;
@@ -75,7 +75,7 @@ int pmt_rmt_state_parse(const char *text, struct pmt_st_kept *kept)
 		       &read.file, &read.block, &eof, &read.recovered, &cleaning, &busy,
 		       &last);
 
-	if (n != 21 || last != 'd' || !read.unit_id || eof > PMT_ST_EOD3 ||
+	if (n != 21 || last != 'd' || !read.unit_id || eof > PMT_RMT_ST_EOD3 ||
 	    cleaning > 1 || busy > 1)
 		return -EINVAL;
 	if (read.place.partition > PMT_PARTITION_MAX || read.file < -1 || read.block < -1)
@@ -84,23 +84,23 @@ int pmt_rmt_state_parse(const char *text, struct pmt_st_kept *kept)
 	read.place.lbn = lbn;
 	read.place.file = file;
 	read.place.block = block;
-	read.eof = (enum pmt_st_eof)eof;
+	read.eof = (enum pmt_rmt_st_eof)eof;
 	read.cleaning = cleaning;
 	read.busy = busy;
 	*kept = read;
 	return 0;
 }
 
-static int begin(struct pmt_st_kept *kept)
+static int begin(struct pmt_rmt_st_kept *kept)
 {
-	*kept = (struct pmt_st_kept){ .place = { .generation = 1 } };
+	*kept = (struct pmt_rmt_st_kept){ .place = { .generation = 1 } };
 	while (!kept->unit_id)
 		if (getrandom(&kept->unit_id, sizeof(kept->unit_id), 0) < 0)
 			return -errno;
 	return 0;
 }
 
-static int load(struct pmt_rmt_state *state, struct pmt_st_kept *kept)
+static int load(struct pmt_rmt_state *state, struct pmt_rmt_st_kept *kept)
 {
 	char text[STATE_MAX];
 	ssize_t n = pread(state->fd, text, sizeof(text) - 1, 0);
@@ -144,7 +144,7 @@ static int lock(struct pmt_rmt_state *state)
 }
 
 int pmt_rmt_state_open(struct pmt_rmt_state **out, const char *path,
-		       struct pmt_st_kept *kept)
+		       struct pmt_rmt_st_kept *kept)
 {
 	struct pmt_rmt_state *state = calloc(1, sizeof(*state));
 	int rc = -ENOMEM;
@@ -165,7 +165,7 @@ int pmt_rmt_state_open(struct pmt_rmt_state **out, const char *path,
 	return 0;
 }
 
-int pmt_rmt_state_store(struct pmt_rmt_state *state, const struct pmt_st_kept *kept)
+int pmt_rmt_state_store(struct pmt_rmt_state *state, const struct pmt_rmt_st_kept *kept)
 {
 	char text[STATE_MAX];
 	int rc = 0, n = pmt_rmt_state_print(text, sizeof(text), kept);

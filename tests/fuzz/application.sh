@@ -7,7 +7,7 @@
 #
 #	PMT_SEED=N PMT_FUZZ_SECONDS=20 tests/vm/run -t 300 tests/fuzz/application.sh
 
-export LIMIT=$((${PMT_FUZZ_SECONDS:-20} + 90))
+export LIMIT=$((${PMT_FUZZ_SECONDS:-20} + 180))
 
 . "$(dirname "$0")/../system/lib.sh"
 PATH=$top/build/plain/tests/fuzz:$PATH

@@ -188,7 +188,7 @@ static void fuzz_status(const uint8_t *data, size_t size)
 
 static void fuzz_state(const uint8_t *data, size_t size)
 {
-	struct pmt_st_kept kept;
+	struct pmt_rmt_st_kept kept;
 	char *text = strndup((const char *)data, size);
 	char again[640];
 

@@ -15,6 +15,7 @@ ctl() { echo "${*:2}" > "${CTLS[$1]}"; }
 # drives BYTES EW...: drives with blank cartridges of such capacity; A and B
 drives() {
 	local i=0
+	[ "${PMT_VM:-}" != uml ] || skip "a write of st's fails under UML by EBUSY"
 	oracle $(($# / 2))
 	A=${NODES[0]} B=${NODES[1]:-}
 	while [ $# != 0 ]; do

@@ -749,7 +749,7 @@ END_TEST
 
 static void store(bool busy)
 {
-	struct pmt_st_kept kept;
+	struct pmt_rmt_st_kept kept;
 	struct pmt_rmt_state *state;
 
 	ck_assert_int_eq(pmt_rmt_state_open(&state, path("state"), &kept), 0);
@@ -777,7 +777,7 @@ END_TEST
 START_TEST(one_open_at_a_time)
 {
 	struct pmt_rmt_state *state;
-	struct pmt_st_kept kept;
+	struct pmt_rmt_st_kept kept;
 
 	ck_assert_int_eq(pmt_rmt_state_open(&state, path("state"), &kept), 0);
 	says("Otape\n0\n", E_BUSY);
@@ -788,13 +788,13 @@ END_TEST
 
 START_TEST(state_is_read_as_written)
 {
-	struct pmt_st_kept kept = {
+	struct pmt_rmt_st_kept kept = {
 		.unit_id = UINT64_MAX, .session = 7,
 		.place = { .generation = 8, .lbn = PMT_UNKNOWN, .file = PMT_UNKNOWN,
 			   .block = UINT64_MAX - 1, .partition = PMT_PARTITION_MAX },
 		.medium = { 1, 2, UINT64_MAX, 4, UINT64_MAX, 6 },
 		.cookie = UINT32_MAX, .file = INT32_MAX, .block = -1,
-		.eof = PMT_ST_EOD3, .busy = true,
+		.eof = PMT_RMT_ST_EOD3, .busy = true,
 	}, read;
 	char text[640];
 	int n = pmt_rmt_state_print(text, sizeof(text), &kept);

@@ -38,8 +38,8 @@ static const struct {
 
 static struct {
 	struct pmt_drive *drive;
-	struct pmt_st st;
-	struct pmt_st_kept kept;
+	struct pmt_rmt_st st;
+	struct pmt_rmt_st_kept kept;
 	bool open;
 	char *buffer;
 	char answer[200];
@@ -77,8 +77,8 @@ static void do_open(const struct step *step)
 	int access = strstr(flags, "rw") ? O_RDWR : strchr(flags, 'w') ? O_WRONLY : O_RDONLY;
 	int rc;
 
-	t.st = (struct pmt_st){ .rewind = *word(step, 2) == 's' };
-	rc = pmt_st_open(&t.st, t.drive, &t.kept,
+	t.st = (struct pmt_rmt_st){ .rewind = *word(step, 2) == 's' };
+	rc = pmt_rmt_st_open(&t.st, t.drive, &t.kept,
 			 access | (strchr(flags, 'n') ? O_NONBLOCK : 0));
 	t.open = rc == 0;
 	t.kept = t.st.kept;
@@ -90,7 +90,7 @@ static void do_open(const struct step *step)
 
 static void close_tape(void)
 {
-	say(pmt_st_close(&t.st));
+	say(pmt_rmt_st_close(&t.st));
 	t.kept = t.st.kept;
 	t.open = false;
 }
@@ -98,7 +98,7 @@ static void close_tape(void)
 static long write_tape(size_t size, int tag)
 {
 	memset(t.buffer, tag, size);
-	return pmt_st_write(&t.st, t.buffer, size);
+	return pmt_rmt_st_write(&t.st, t.buffer, size);
 }
 
 static void do_read(const struct step *step)
@@ -106,7 +106,7 @@ static void do_read(const struct step *step)
 	long n;
 
 	t.buffer[0] = 0;
-	n = pmt_st_read(&t.st, t.buffer, number(step, 2, 0));
+	n = pmt_rmt_st_read(&t.st, t.buffer, number(step, 2, 0));
 	say(n);
 	if (n > 0)
 		sprintf(t.answer + strlen(t.answer), " tag=%02x",
@@ -156,7 +156,7 @@ static void do_stat(void)
 {
 	struct pmt_rmt_status status;
 
-	pmt_st_status(&t.st, &status);
+	pmt_rmt_st_status(&t.st, &status);
 	sprintf(t.answer, "f=%d b=%d gstat=%08lx dsreg=%08lx resid=%ld type=%#lx erreg=%#lx",
 		(int)status.file, (int)status.block, (long)status.gstat,
 		(long)status.dsreg, (long)status.resid, (long)status.type,
@@ -166,7 +166,7 @@ static void do_stat(void)
 static void do_tell(void)
 {
 	int64_t lbn = 0;
-	int rc = pmt_st_tell(&t.st, &lbn);
+	int rc = pmt_rmt_st_tell(&t.st, &lbn);
 
 	say(rc ? rc : (long)lbn);
 }
@@ -202,7 +202,7 @@ static void do_step(const struct step *step, const char *line)
 	else if (strcmp(verb, "pos") == 0)
 		do_tell();
 	else
-		say(pmt_st_op(&t.st, op_of(word(step, 2)), (int)number(step, 3, 1)));
+		say(pmt_rmt_st_op(&t.st, op_of(word(step, 2)), (int)number(step, 3, 1)));
 }
 
 /* ---- cases ---- */
@@ -304,7 +304,7 @@ static void without_names(char *to, const char *answer)
 static void begin(void)
 {
 	do_control("blank");
-	t.kept = (struct pmt_st_kept){ .unit_id = t.kept.unit_id,
+	t.kept = (struct pmt_rmt_st_kept){ .unit_id = t.kept.unit_id,
 				       .place = { .generation = 1 } };
 	t.open = false;
 }
