@@ -42,9 +42,9 @@ void pmtm_options_init(struct pmtm_tape *tape)
 /* As st's sysfs has them: all but one. */
 u32 pmtm_options_shown(const struct pmtm_tape *tape, unsigned int mode)
 {
-	u32 drive = data_race(tape->options) & ~MT_ST_AUTO_LOCK;
+	u32 drive = pmtm_shown(tape->options) & ~MT_ST_AUTO_LOCK;
 
-	return drive | data_race(tape->definitions[mode].options);
+	return drive | pmtm_shown(tape->definitions[mode].options);
 }
 
 /* ---- settings ---- */

@@ -52,6 +52,12 @@ struct pmtm_mode {
 	int compression;		/* 0, 1 */
 };
 
+/*
+ * What sysfs shows may be changing.  Each is a word or less, of no consequence: a race
+ * shows it as it was or as it will be.
+ */
+#define pmtm_shown(value)	data_race(value)
+
 #define PMTM_MODE_OPTIONS	(MT_ST_BUFFER_WRITES | MT_ST_ASYNC_WRITES | \
 				 MT_ST_READ_AHEAD | MT_ST_DEF_WRITES | MT_ST_SYSV)
 

@@ -3,8 +3,7 @@
  * What a node shows in sysfs: st's attributes by st's names, and st's stats/.
  *
  * The numbers are read while the tape is in use: each by itself, none of them
- * together.  Each is a word or less, and its change is told nowhere: a race with it
- * (data_race) shows it as it was or as it will be.
+ * together.
  */
 #include <linux/ktime.h>
 #include <linux/sysfs.h>
@@ -27,21 +26,21 @@ static const struct pmtm_mode *pmtm_definition_of(struct device *dev)
 
 static ssize_t defined_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
-	return sysfs_emit(buf, "%d\n", data_race(pmtm_definition_of(dev)->defined));
+	return sysfs_emit(buf, "%d\n", pmtm_shown(pmtm_definition_of(dev)->defined));
 }
 static DEVICE_ATTR_RO(defined);
 
 static ssize_t default_blksize_show(struct device *dev, struct device_attribute *attr,
 				    char *buf)
 {
-	return sysfs_emit(buf, "%d\n", data_race(pmtm_definition_of(dev)->block_size));
+	return sysfs_emit(buf, "%d\n", pmtm_shown(pmtm_definition_of(dev)->block_size));
 }
 static DEVICE_ATTR_RO(default_blksize);
 
 static ssize_t default_density_show(struct device *dev, struct device_attribute *attr,
 				    char *buf)
 {
-	int density = data_race(pmtm_definition_of(dev)->density);
+	int density = pmtm_shown(pmtm_definition_of(dev)->density);
 
 	return sysfs_emit(buf, density < 0 ? "%d\n" : "0x%02x\n", density);
 }
@@ -50,7 +49,7 @@ static DEVICE_ATTR_RO(default_density);
 static ssize_t default_compression_show(struct device *dev,
 					struct device_attribute *attr, char *buf)
 {
-	return sysfs_emit(buf, "%d\n", data_race(pmtm_definition_of(dev)->compression));
+	return sysfs_emit(buf, "%d\n", pmtm_shown(pmtm_definition_of(dev)->compression));
 }
 static DEVICE_ATTR_RO(default_compression);
 
@@ -66,7 +65,7 @@ static DEVICE_ATTR_RO(options);
 static ssize_t position_lost_in_reset_show(struct device *dev,
 					   struct device_attribute *attr, char *buf)
 {
-	return sysfs_emit(buf, "%d", data_race(pmtm_node_of(dev)->tape->lost));
+	return sysfs_emit(buf, "%d", pmtm_shown(pmtm_node_of(dev)->tape->lost));
 }
 static DEVICE_ATTR_RO(position_lost_in_reset);
 
