@@ -165,8 +165,10 @@ case_tapestat() {
 case_st_is_loaded() {
 	local was
 	alone
-	was=$(ls /sys/class /dev)
 	modprobe st || skip "no st"
+	ok eventually 10 rmmod st	# what st needs stays
+	was=$(ls /sys/class /dev)
+	ok modprobe st
 	later "eventually 10 rmmod st"
 	no load units=1 as_st=1 2> "$T/said"
 	dmesg | tail -n 40 | grep -q 'as_st: the names of st are taken' || fail "it gives no reason"
