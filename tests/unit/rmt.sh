@@ -177,9 +177,13 @@ case_tar_large_records() {
 }
 
 tar_volumes() {
+	local i
 	size='capacity=500K&ew=100K'
 	conf "$@"
-	some_files
+	mkdir -p "$T/src"
+	for ((i = 0; i < 14; i++)); do
+		head -c 50000 /dev/urandom > "$T/src/f$i"
+	done
 	head -c 400000 /dev/urandom > "$T/src/more"
 	ok remote_tar -cM -F "$T/change" -f localhost:nvault -C "$T" src
 	volumes 3
