@@ -21,9 +21,9 @@
  *
  * Place.  By LBN where the drive can; else by file and block; else by counting
  * records and marks from the beginning.  HERE needs a place known to the drive,
- * or that it has not been moved from where a command has left it, since attach.  Commands that move nothing (TEST, MODE,
- * SYNC, a count of 0 marks), and those that are refused as illegal, answer with
- * the place that they were given.
+ * or that it has not been moved from where a command has left it, since attach.
+ * Commands that move nothing (TEST, MODE, SYNC, a count of 0 marks), and those that
+ * are refused as illegal, answer with the place that they were given.
  *
  * Write-once media: a command before end of data is compared, never written.
  *
