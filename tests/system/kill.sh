@@ -24,7 +24,8 @@ kinds() { dumpimg "$1" | awk '{ print $2 }' | uniq -c | awk '{ print $1, $2 }' |
 
 case_blocked_in_write() {
 	new_unit --ring 1M
-	serve "image:$T/a.tape?capacity=20M"
+	# So slow that it does not come to the end before it is frozen.
+	serve "delay?op=write&ms=20|image:$T/a.tape?capacity=20M"
 	freeze "$SERVER"
 	recs write -a "$T/acks" "$NTAPE" 60000 1000 > /dev/null &
 	local writer=$! acks
