@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The mirror: each rule at the head of lib/mirror.c by name, and all of them by
+ * The mirror: each rule at the heads of the files of lib/mirror by name, and all by
  * chance against a model.  PMT_SEED repeats a run of the latter, PMT_STEPS says
  * how long it is.
  */

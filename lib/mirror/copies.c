@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The copies: attached to media that are known, healthy or not, and what they are
+ * together.
+ *
+ * A copy that was dropped stays out, also of a later mirror over the same unit:
+ * what it has behind its failure may be an older recording.  What is known of a
+ * longer one is kept likewise.  Each result says it (cookie); the unit keeps it.
+ *
+ * Copies that have not the same number of partitions are refused at attach, but
+ * those that have done a FORMAT already that the unit is going to repeat.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "mirror.h"
+
+unsigned int mirror_count_healthy(const struct mirror *m)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < m->n; i++)
+		n += is_healthy(&m->copies[i]);
+	return n;
+}
+
+unsigned int mirror_first_healthy(const struct mirror *m)
+{
+	for (unsigned int i = 0; i < m->n; i++)
+		if (is_healthy(&m->copies[i]))
+			return i;
+	return 0;
+}
+
+/* The longest, of equals the first; one that has too much only at need. */
+void mirror_choose_reader(struct mirror *m)
+{
+	const struct copy *best = NULL;
+
+	m->reader = mirror_first_healthy(m);
+	for (unsigned int i = 0; i < m->n; i++) {
+		const struct copy *copy = &m->copies[i];
+
+		if (copy->state != COPY_OK)
+			continue;
+		if (best && (copy->eod == PMT_UNKNOWN || best->eod == PMT_UNKNOWN ||
+			     copy->eod <= best->eod))
+			continue;
+		best = copy;
+		m->reader = i;
+	}
+}
+
+static void report(struct mirror *m, struct copy *copy, const char *what)
+{
+	const struct pmt_session *session = m->drive.session;
+	char text[400];
+
+	snprintf(text, sizeof(text), "copy %u (%s) %s: %s",
+		 (unsigned int)(copy - m->copies) + 1, copy->drive->text, what,
+		 copy->reason);
+	pmt_log(LOG_ERR, "%s", text);
+	if (session && session->event)
+		session->event(session, PMT_EVENT_COPY_FAILED, text);
+}
+
+static void explain(struct copy *copy, const struct pmt_request *req)
+{
+	snprintf(copy->reason, sizeof(copy->reason),
+		 "%s at block %" PRId64 ": sense key %x, %02x/%02x",
+		 pmt_op_name(req->cmd.op), (int64_t)req->cmd.place.lbn, req->result.key,
+		 req->result.asc, req->result.ascq);
+}
+
+/* By the keeper, that alone settles: the lock can be left for the event. */
+void mirror_mark(struct mirror *m, struct copy *copy, const struct pmt_request *req,
+		 bool failed)
+{
+	explain(copy, req);
+	copy->state = failed ? COPY_FAILED : COPY_LONGER;
+	if (!is_healthy(&m->copies[m->reader]))
+		mirror_choose_reader(m);
+	pthread_mutex_unlock(&m->lock);
+	report(m, copy, failed ? "failed" : "is longer than the others");
+	pthread_mutex_lock(&m->lock);
+}
+
+/*
+ * What the next mirror over these copies must know, as it can not see it: a bit
+ * for each copy that was dropped, and in the upper half for each that is longer.
+ */
+uint32_t mirror_cookie(const struct mirror *m)
+{
+	uint32_t bits = 0;
+
+	for (unsigned int i = 0; i < m->n; i++) {
+		if (m->copies[i].state == COPY_FAILED)
+			bits |= UINT32_C(1) << i;
+		else if (m->copies[i].state == COPY_LONGER)
+			bits |= UINT32_C(1) << (i + MIRROR_COPIES_MAX);
+	}
+	return bits;
+}
+
+void mirror_combine_medium(struct mirror *m, const struct slot *slot,
+			   struct pmt_result *result)
+{
+	uint8_t flags = PMT_MEDIUM_PRESENT, any = 0;
+	uint64_t eod = PMT_UNKNOWN;
+	bool same = true, first = true;
+
+	memset(result->medium, 0, sizeof(result->medium));
+	for (unsigned int i = 0; i < m->n; i++) {
+		struct copy *copy = &m->copies[i];
+		const struct pmt_result *own = &slot->parts[i].req.result;
+		unsigned int word = i < PMT_MEDIUM_WORDS ? i : PMT_MEDIUM_WORDS - 1;
+
+		if (mirror_is_good(&slot->parts[i])) {
+			flags &= own->medium_flags;
+			any |= own->medium_flags;
+			same = same && (first || own->eod == eod);
+			first = false;
+			eod = copy->eod = own->eod;
+			copy->word = own->medium[0];
+		}
+		if (m->n > PMT_MEDIUM_WORDS && word == PMT_MEDIUM_WORDS - 1)
+			result->medium[word] ^= copy->word * (2 * i + 0x9e3779b97f4a7c15);
+		else
+			result->medium[word] = copy->word;
+	}
+	result->medium_flags = (uint8_t)(flags | (any & ~PMT_MEDIUM_PRESENT));
+	result->eod = same ? eod : PMT_UNKNOWN;
+}
+
+void mirror_warn_ends(const struct mirror *m)
+{
+	uint64_t least = PMT_UNKNOWN, most = 0;
+	char text[512] = "";
+	size_t used = 0;
+
+	for (unsigned int i = 0; i < m->n; i++) {
+		const struct copy *copy = &m->copies[i];
+
+		if (!is_healthy(copy) || copy->eod == PMT_UNKNOWN)
+			continue;
+		least = copy->eod < least ? copy->eod : least;
+		most = copy->eod > most ? copy->eod : most;
+		if (used < sizeof(text))
+			used += (size_t)snprintf(text + used, sizeof(text) - used,
+						 " copy %u at block %" PRIu64 ";", i + 1,
+						 copy->eod);
+	}
+	if (least < most)
+		pmt_log(LOG_WARNING, "%s: the copies are no twins, end of data:%s",
+			m->drive.text, text);
+}
+
+/* The least that is known: who does not know has a finite window. */
+uint64_t mirror_least_room(const struct mirror *m, const struct slot *slot)
+{
+	uint64_t room = PMT_UNKNOWN;
+
+	for (unsigned int i = 0; i < m->n; i++) {
+		const struct part *part = &slot->parts[i];
+
+		if (is_healthy(&m->copies[i]) && part->state == PART_DONE &&
+		    part->req.result.room < room)
+			room = part->req.result.room;
+	}
+	return room;
+}
+
+void mirror_forget_data(struct mirror *m)
+{
+	m->ends_in = 0;
+	for (unsigned int i = 0; i < m->n; i++) {
+		m->copies[i].eod = PMT_UNKNOWN;
+		if (m->copies[i].state == COPY_LONGER)
+			m->copies[i].state = COPY_OK;
+	}
+}
+
+void mirror_forget_media(struct mirror *m)
+{
+	mirror_forget_data(m);
+	for (unsigned int i = 0; i < m->n; i++)
+		m->copies[i].word = 0;
+}
+
+static void copy_warns(const struct pmt_session *own, const struct pmt_place *place)
+{
+	struct copy *copy = own->context;
+	struct mirror *m = copy->mirror;
+	const struct pmt_session *session = m->drive.session;
+
+	pthread_mutex_lock(&m->lock);
+	if (m->first_ew.copy == m->n ||
+	    m->first_ew.place.generation != place->generation ||
+	    m->first_ew.place.partition != place->partition) {
+		m->first_ew.copy = (unsigned int)(copy - m->copies);
+		m->first_ew.place = *place;
+	}
+	pthread_mutex_unlock(&m->lock);
+	if (session->early_warning)
+		session->early_warning(session, place);
+}
+
+static void copy_event(const struct pmt_session *own, unsigned int event,
+		       const char *text)
+{
+	const struct copy *copy = own->context;
+	const struct pmt_session *session = copy->mirror->drive.session;
+
+	if (session->event)
+		session->event(session, event, text);
+}
+
+static void make_session(struct mirror *m, struct copy *copy,
+			 const struct pmt_session *session)
+{
+	unsigned int i = (unsigned int)(copy - m->copies);
+	bool own = i < PMT_MEDIUM_WORDS - 1 || m->n <= PMT_MEDIUM_WORDS;
+
+	copy->session = *session;
+	copy->session.cookie = 0;
+	memset(copy->session.medium, 0, sizeof(copy->session.medium));
+	copy->word = own ? session->medium[i] : 0;
+	copy->session.medium[0] = copy->word;
+	copy->session.early_warning = copy_warns;
+	copy->session.event = copy_event;
+	copy->session.context = copy;
+	copy->state = session->cookie >> (i + MIRROR_COPIES_MAX) & 1 ? COPY_LONGER : COPY_OK;
+	copy->eod = PMT_UNKNOWN;
+	copy->reason[0] = '\0';
+}
+
+void mirror_detach_copies(struct mirror *m)
+{
+	for (unsigned int i = 0; i < m->n; i++) {
+		struct copy *copy = &m->copies[i];
+
+		pmt_worker_free(copy->worker);
+		copy->worker = NULL;
+		if (copy->drive->session)
+			pmt_drive_detach(copy->drive);
+	}
+}
+
+static int attach_copy(struct mirror *m, struct copy *copy,
+		       const struct pmt_session *session)
+{
+	int rc;
+
+	make_session(m, copy, session);
+	if (session->cookie >> (copy - m->copies) & 1) {
+		snprintf(copy->reason, sizeof(copy->reason),
+			 "it was dropped before and may hold anything; "
+			 "'pmt abort' forgets it");
+		copy->state = COPY_FAILED;
+		return -EIO;
+	}
+	rc = pmt_drive_attach(copy->drive, &copy->session);
+	if (rc == 0)
+		return pmt_worker_new(&copy->worker, copy->drive);
+	snprintf(copy->reason, sizeof(copy->reason), "attach: %s",
+		 rc == -ESTALE ? "another cartridge is in the drive" : strerror(-rc));
+	copy->state = COPY_FAILED;
+	return rc;
+}
+
+int mirror_attach_copies(struct mirror *m, const struct pmt_session *session)
+{
+	int first = 0;
+
+	for (unsigned int i = 0; i < m->n; i++) {
+		int rc = attach_copy(m, &m->copies[i], session);
+
+		if (rc && m->copies[i].state != COPY_FAILED)
+			return rc;
+		first = first ? first : rc;
+	}
+	for (unsigned int i = 0; i < m->n; i++)
+		if (!is_healthy(&m->copies[i]))
+			report(m, &m->copies[i], "failed");
+	return first && (!m->degrade || mirror_count_healthy(m) < m->min) ? first : 0;
+}
+
+/*
+ * A copy that came to the unit in the middle of a recording, which the others are
+ * known to hold: what is on it is not this recording.
+ */
+static bool is_strange(const struct mirror *m, const struct copy *copy,
+		       const struct pmt_session *session, uint64_t word)
+{
+	bool known = false, own = m->n <= PMT_MEDIUM_WORDS;
+
+	for (unsigned int i = 0; i < PMT_MEDIUM_WORDS; i++)
+		known = known || session->medium[i];
+	return own && known && word && !copy->word &&
+	       (session->place.lbn || session->place.partition);
+}
+
+/*
+ * How many partitions the copy has; 0 if that is not known, or its medium is in a
+ * later generation, where FORMAT may have brought it.
+ */
+static uint32_t count_partitions(const struct copy *copy, const struct pmt_result *test)
+{
+	struct pmt_request ask = { .cmd = { .op = PMT_OP_PARTITIONS,
+					    .place = copy->session.place } };
+
+	if (!is_healthy(copy) || test->status != PMT_STATUS_GOOD)
+		return 0;
+	pmt_drive_execute(copy->drive, &ask);
+	if (ask.result.status != PMT_STATUS_GOOD ||
+	    ask.result.place.generation > copy->session.place.generation)
+		return 0;
+	return (uint32_t)ask.result.residue;
+}
+
+static bool same_partitions(const struct mirror *m, const uint32_t *count)
+{
+	unsigned int first = m->n;
+
+	for (unsigned int i = 0; i < m->n; i++) {
+		if (first == m->n && count[i])
+			first = i;
+		if (!count[i] || count[i] == count[first])
+			continue;
+		pmt_log(LOG_ERR, "%s: the copies are no twins: copy %u (%s) has %u "
+			"partition(s), copy %u (%s) has %u; format them alike, each alone",
+			m->drive.text, first + 1, m->copies[first].drive->text,
+			count[first], i + 1, m->copies[i].drive->text, count[i]);
+		return false;
+	}
+	return true;
+}
+
+/* What the copies hold; -ESTALE: not what the folded word says. */
+int mirror_look(struct mirror *m, const struct pmt_session *session)
+{
+	uint64_t last = session->medium[PMT_MEDIUM_WORDS - 1], fold = 0;
+	uint32_t count[MIRROR_COPIES_MAX] = { 0 };
+	bool all = true;
+
+	m->ends_in = session->place.partition;
+
+	for (unsigned int i = 0; i < m->n; i++) {
+		struct pmt_request test = { .cmd = { .op = PMT_OP_TEST,
+						     .place = session->place } };
+		struct copy *copy = &m->copies[i];
+
+		if (is_healthy(copy))
+			pmt_drive_execute(copy->drive, &test);
+		copy->eod = test.result.status == PMT_STATUS_GOOD ? test.result.eod :
+								    PMT_UNKNOWN;
+		if (is_healthy(copy) &&
+		    is_strange(m, copy, session, test.result.medium[0])) {
+			snprintf(copy->reason, sizeof(copy->reason),
+				 "its medium is new to this recording");
+			copy->state = COPY_FAILED;
+			report(m, copy, "failed");
+		}
+		count[i] = count_partitions(copy, &test.result);
+		all = all && test.result.medium[0];
+		if (i >= PMT_MEDIUM_WORDS - 1)
+			fold ^= test.result.medium[0] * (2 * i + 0x9e3779b97f4a7c15);
+	}
+	if (mirror_count_healthy(m) < (m->degrade ? m->min : m->n))
+		return -ESTALE;
+	if (!same_partitions(m, count))
+		return -EINVAL;
+	mirror_choose_reader(m);
+	mirror_warn_ends(m);
+	if (m->n <= PMT_MEDIUM_WORDS || !last || !all || last == fold)
+		return 0;
+	pmt_log(LOG_ERR, "%s: another cartridge is in one of the drives from %d on",
+		m->drive.text, PMT_MEDIUM_WORDS);
+	return -ESTALE;
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The inside of the mirror: one command, every copy.
+ *
+ * Objects.  A copy is a child drive with its own worker and its own session
+ * (that of the mirror, with the copy's own medium word first).  A command in
+ * flight has a slot; a slot has a part, a request, for each copy.  All parts
+ * point to the submitter's data.  Slots and parts are made at attach, for
+ * session->depth commands; what comes beyond waits in the queue.  One thread
+ * more, the keeper, acts where somebody must wait: it settles exceptions and
+ * takes the copies to a place.
+ *
+ * Lock.  mirror->lock guards all here; it is held while submitting to workers
+ * (whose locks are inside), never while calling done(), events or warnings.
+ */
+#ifndef PMT_MIRROR_H
+#define PMT_MIRROR_H
+
+#include "../internal.h"
+
+#define MIRROR_COPIES_MAX 16u	/* two bits each in the cookie */
+
+struct mirror;
+struct slot;
+
+struct part {
+	struct pmt_request req;
+	struct mirror *mirror;
+	struct slot *slot;		/* NULL: the keeper's own request */
+	unsigned int copy;
+	uint64_t asked;			/* records or marks */
+	enum { PART_IDLE, PART_SENT, PART_DONE } state;
+};
+
+struct slot {
+	struct pmt_request *up;
+	struct pmt_command cmd;		/* up's, with the place made known */
+	unsigned int waiting;		/* parts that are sent */
+	bool answered;			/* up->result is final */
+	uint64_t tried;			/* copies that failed to read it */
+	struct pmt_result first_error;	/* if tried */
+	struct part *parts;		/* one a copy */
+};
+
+struct copy {
+	struct mirror *mirror;
+	struct pmt_drive *drive;
+	struct pmt_worker *worker;
+	struct pmt_session session;
+	struct part own;		/* the keeper's */
+	enum { COPY_OK, COPY_LONGER, COPY_FAILED } state;
+	uint64_t word;			/* identity of its medium */
+	uint64_t eod;			/* as TEST and LOAD said, in ends_in */
+	char reason[160];		/* why it is not ok */
+};
+
+struct mirror {
+	struct pmt_drive drive;
+	unsigned int n, min;
+	bool degrade;
+	struct copy *copies;
+
+	pthread_mutex_t lock;
+	pthread_cond_t cond;		/* the keeper's: stopped and quiet, or ... */
+	pthread_t keeper;
+	bool leaving;
+
+	struct slot *slots;
+	struct part *parts;
+	unsigned int depth, head, used;	/* the ring of slots */
+	struct pmt_request *queue, **queue_end;
+	uint32_t number;		/* of the next part: the copies' own count */
+	unsigned int busy;		/* parts that are sent */
+	bool publishing;		/* a thread is in advance() */
+	bool stopped;			/* nothing is begun: the keeper settles */
+	bool approach;			/* ... the place of the first in the queue */
+	bool approved;			/* all copies can do the FORMAT that is first */
+	uint32_t ends_in;		/* partition of the copies' eod */
+	bool frozen;			/* CHECK was published: until resume() */
+	bool cancelling;
+	uint32_t cancel;
+
+	unsigned int reader;
+	bool stands;			/* all copies, when what is sent is done: */
+	struct pmt_place stand;
+	bool placed;			/* the unit, after what is published: */
+	struct pmt_place place;
+	uint64_t fallbacks;		/* commands that another copy read */
+	struct {
+		unsigned int copy;	/* which met it first; n: none */
+		struct pmt_place place;
+	} first_ew;
+};
+
+static inline bool is_healthy(const struct copy *copy)
+{
+	return copy->state != COPY_FAILED;
+}
+
+/* kind.c */
+bool mirror_writes(const struct pmt_command *cmd);
+bool mirror_changes(const struct pmt_command *cmd);
+bool mirror_only_goes(const struct pmt_command *cmd);
+bool mirror_for_reader(const struct pmt_command *cmd);
+bool mirror_streams_behind(const struct pmt_command *cmd, const struct pmt_command *before);
+bool mirror_needs_place(const struct pmt_command *cmd);
+bool mirror_is_known(const struct pmt_place *place);
+bool mirror_is_failure(const struct pmt_result *result);
+uint64_t mirror_units(const struct pmt_command *cmd);
+/* The first of a writing command's units. */
+void mirror_shorten(struct pmt_command *cmd, uint64_t to);
+struct pmt_place mirror_place_behind(const struct pmt_command *cmd, uint64_t n);
+bool mirror_is_good(const struct part *part);
+bool mirror_is_check(const struct part *part);
+uint64_t mirror_units_done(const struct part *part);
+
+/* copies.c */
+unsigned int mirror_count_healthy(const struct mirror *m);
+unsigned int mirror_first_healthy(const struct mirror *m);
+/* The longest, of equals the first; one that has too much only at need. */
+void mirror_choose_reader(struct mirror *m);
+/* By the keeper, that alone settles: the lock can be left for the event. */
+void mirror_mark(struct mirror *m, struct copy *copy, const struct pmt_request *req,
+		 bool failed);
+/*
+ * What the next mirror over these copies must know, as it can not see it: a bit
+ * for each copy that was dropped, and in the upper half for each that is longer.
+ */
+uint32_t mirror_cookie(const struct mirror *m);
+void mirror_combine_medium(struct mirror *m, const struct slot *slot,
+			   struct pmt_result *result);
+void mirror_warn_ends(const struct mirror *m);
+/* The least that is known: who does not know has a finite window. */
+uint64_t mirror_least_room(const struct mirror *m, const struct slot *slot);
+void mirror_forget_data(struct mirror *m);
+void mirror_forget_media(struct mirror *m);
+void mirror_detach_copies(struct mirror *m);
+int mirror_attach_copies(struct mirror *m, const struct pmt_session *session);
+/* What the copies hold; -ESTALE: not what the folded word says. */
+int mirror_look(struct mirror *m, const struct pmt_session *session);
+
+/* slots.c */
+struct slot *mirror_slot_at(const struct mirror *m, unsigned int i);
+/* The first command that is not answered; those with it are of its kind. */
+struct slot *mirror_in_flight(const struct mirror *m);
+void mirror_send_part(struct mirror *m, struct part *part, const struct pmt_command *cmd,
+		      void *data);
+void mirror_send_to(struct mirror *m, struct slot *slot, unsigned int copy);
+void mirror_answer(const struct mirror *m, struct slot *slot,
+		   const struct pmt_result *result);
+/* Of the reader.  The other copies were not asked what room they have. */
+void mirror_answer_read(const struct mirror *m, struct slot *slot,
+			const struct pmt_result *own);
+void mirror_answer_cancelled(struct slot *slot);
+/* HERE means where the unit stands after what is done. */
+bool mirror_resolve_place(struct mirror *m, struct pmt_command *cmd);
+void mirror_refuse_first(struct mirror *m, struct pmt_command *cmd,
+			 const struct pmt_result *sense);
+void mirror_pump(struct mirror *m);
+void mirror_complete_all(struct mirror *m, struct slot *slot);
+void mirror_complete(struct mirror *m, struct slot *slot);
+bool mirror_first_answered(const struct mirror *m);
+/* Begin what can begin, publish what is answered; one thread at a time. */
+void mirror_advance(struct mirror *m);
+int mirror_make_slots(struct mirror *m);
+void mirror_free_slots(struct mirror *m);
+
+/* settle.c */
+void mirror_ask_all(struct mirror *m, const struct pmt_command *cmd);
+/* Of the copies that answered CHECK: those that failed, as bits. */
+uint64_t mirror_failures(const struct mirror *m, const struct slot *slot);
+bool mirror_may_drop(const struct mirror *m, uint64_t failed);
+void mirror_drop(struct mirror *m, const struct slot *slot, uint64_t failed);
+void *mirror_keep(void *mirror);
+
+/* approach.c */
+void mirror_approach(struct mirror *m);
+
+#endif
