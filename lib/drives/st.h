@@ -14,13 +14,18 @@
 
 #include "../internal.h"
 
-/* What is asked of the kernel; a test has its own.  All return -errno. */
+struct pmt_st;
+
+/*
+ * What is asked of the kernel; a test has its own, and so has a drive whose st is
+ * on another host.  All return -errno; open() what is to become st->fd.
+ */
 struct pmt_st_calls {
-	int (*open)(const char *path, int flags);
-	void (*close)(int fd);
-	ssize_t (*read)(int fd, void *buffer, size_t size);
-	ssize_t (*write)(int fd, const void *data, size_t length);
-	int (*ioctl)(int fd, unsigned long request, void *argument);
+	int (*open)(struct pmt_st *, int flags);
+	void (*close)(struct pmt_st *);
+	ssize_t (*read)(struct pmt_st *, void *buffer, size_t size);
+	ssize_t (*write)(struct pmt_st *, const void *data, size_t length);
+	int (*ioctl)(struct pmt_st *, unsigned long request, void *argument);
 	void (*wait)(unsigned int ms);
 };
 

@@ -15,9 +15,9 @@ static ssize_t put(struct pmt_st *st, const void *data, size_t length)
 
 	st->synced = false;
 	st->writing = true;
-	n = st->calls->write(st->fd, data, length);
+	n = st->calls->write(st, data, length);
 	if (n == -ENOSPC)
-		n = st->calls->write(st->fd, data, length);
+		n = st->calls->write(st, data, length);
 	return n;
 }
 
@@ -257,7 +257,7 @@ static int read_record(struct pmt_st *st, void *buffer, size_t size, size_t *len
 	struct pmt_place *place = &st->leaf.place;
 	ssize_t n;
 
-	n = st->calls->read(st->fd, buffer, size);
+	n = st->calls->read(st, buffer, size);
 	if (n == 0)
 		return read_nothing(st);
 	if (n < 0 && n != -ENOMEM)
@@ -310,7 +310,7 @@ int pmt_st_read_blocks(struct pmt_leaf *leaf, void *buffer, uint32_t size,
 	pmt_st_idle(st);
 	if (pmt_st_set_block_size(st, size))
 		return -ENOTSUP;
-	if (st->calls->read(st->fd, buffer, (size_t)n * size) == (ssize_t)n * size) {
+	if (st->calls->read(st, buffer, (size_t)n * size) == (ssize_t)n * size) {
 		pmt_st_add(&leaf->place.lbn, n);
 		pmt_st_add(&leaf->place.block, n);
 		*done = n;

@@ -36,9 +36,9 @@
 
 /* ---- calls ---- */
 
-static int system_open(const char *path, int flags)
+static int system_open(struct pmt_st *tape, int flags)
 {
-	int fd = open(path, flags | O_CLOEXEC);
+	int fd = open(tape->path, flags | O_CLOEXEC);
 	struct stat st;
 
 	if (fd < 0)
@@ -50,28 +50,28 @@ static int system_open(const char *path, int flags)
 	return -ENOTTY;
 }
 
-static void system_close(int fd)
+static void system_close(struct pmt_st *st)
 {
-	close(fd);
+	close(st->fd);
 }
 
-static ssize_t system_read(int fd, void *buffer, size_t size)
+static ssize_t system_read(struct pmt_st *st, void *buffer, size_t size)
 {
-	ssize_t n = read(fd, buffer, size);
+	ssize_t n = read(st->fd, buffer, size);
 
 	return n < 0 ? -errno : n;
 }
 
-static ssize_t system_write(int fd, const void *data, size_t length)
+static ssize_t system_write(struct pmt_st *st, const void *data, size_t length)
 {
-	ssize_t n = write(fd, data, length);
+	ssize_t n = write(st->fd, data, length);
 
 	return n < 0 ? -errno : n;
 }
 
-static int system_ioctl(int fd, unsigned long request, void *argument)
+static int system_ioctl(struct pmt_st *st, unsigned long request, void *argument)
 {
-	int rc = ioctl(fd, request, argument);
+	int rc = ioctl(st->fd, request, argument);
 
 	return rc < 0 ? -errno : rc;
 }
@@ -99,7 +99,7 @@ void pmt_st_close(struct pmt_st *st)
 	if (st->fd < 0)
 		return;
 	pmt_st_idle(st);
-	st->calls->close(st->fd);
+	st->calls->close(st);
 	st->fd = -1;
 }
 
@@ -113,7 +113,7 @@ int pmt_st_reopen(struct pmt_st *st)
 
 	pmt_st_close(st);
 	do {
-		st->fd = st->calls->open(st->path, O_RDWR | O_NONBLOCK);
+		st->fd = st->calls->open(st, O_RDWR | O_NONBLOCK);
 		if (st->fd != -EBUSY)
 			break;
 		st->calls->wait(OPEN_WAIT);
@@ -132,7 +132,7 @@ int pmt_st_reopen(struct pmt_st *st)
 int pmt_st_op(struct pmt_st *st, short op, int count)
 {
 	struct mtop argument = { .mt_op = op, .mt_count = count };
-	int rc = st->fd < 0 ? -ENOMEDIUM : st->calls->ioctl(st->fd, MTIOCTOP, &argument);
+	int rc = st->fd < 0 ? -ENOMEDIUM : st->calls->ioctl(st, MTIOCTOP, &argument);
 
 	return rc > 0 ? -EIO : rc;
 }
@@ -148,7 +148,7 @@ int pmt_st_status(struct pmt_st *st, struct mtget *status)
 {
 	memset(status, 0, sizeof(*status));
 	status->mt_fileno = status->mt_blkno = -1;
-	return st->fd < 0 ? -ENOMEDIUM : st->calls->ioctl(st->fd, MTIOCGET, status);
+	return st->fd < 0 ? -ENOMEDIUM : st->calls->ioctl(st, MTIOCGET, status);
 }
 
 int pmt_st_lbn(struct pmt_st *st, __u64 *lbn)
@@ -158,7 +158,7 @@ int pmt_st_lbn(struct pmt_st *st, __u64 *lbn)
 
 	if (!st->positions)
 		return -ENOTSUP;
-	rc = st->calls->ioctl(st->fd, MTIOCPOS, &position);
+	rc = st->calls->ioctl(st, MTIOCPOS, &position);
 	if (rc < 0)
 		return rc;
 	*lbn = (uint32_t)position.mt_blkno;
@@ -248,7 +248,7 @@ static int scsi(struct pmt_st *st, const uint8_t *cdb, uint8_t cdb_length, void 
 	memcpy(command, cdb, cdb_length);
 	if (!st->passes || st->fd < 0)
 		return -ENOTSUP;
-	rc = st->calls->ioctl(st->fd, SG_IO, &io);
+	rc = st->calls->ioctl(st, SG_IO, &io);
 	if (rc == -EPERM || rc == -ENOTTY || rc == -EINVAL) {
 		pmt_log(LOG_NOTICE, "%s: SCSI commands are not allowed (%s): limits and "
 			"changes of the cartridge are known as far as st tells", st->path,
@@ -293,8 +293,8 @@ static void ask_host(struct pmt_st *st)
 	int size = INT_MAX;
 
 	st->transfer = DIRECT_MAX;
-	if (st->calls->ioctl(st->fd, SG_SET_RESERVED_SIZE, &size) < 0 ||
-	    st->calls->ioctl(st->fd, SG_GET_RESERVED_SIZE, &size) < 0 || size <= 0)
+	if (st->calls->ioctl(st, SG_SET_RESERVED_SIZE, &size) < 0 ||
+	    st->calls->ioctl(st, SG_GET_RESERVED_SIZE, &size) < 0 || size <= 0)
 		return;
 	if ((uint32_t)size < st->transfer)
 		st->transfer = (uint32_t)size;

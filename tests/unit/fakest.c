@@ -53,10 +53,10 @@ static bool is_early(void)
 
 /* ---- calls ---- */
 
-static int fake_open(const char *path, int flags)
+static int fake_open(struct pmt_st *st, int flags)
 {
 	(void)flags;
-	if (strcmp(path, "none") == 0)
+	if (strcmp(st->path, "none") == 0)
 		return -ENOENT;
 	if (fake.busy) {
 		fake.busy--;
@@ -75,9 +75,9 @@ static int fake_open(const char *path, int flags)
 	return 7;
 }
 
-static void fake_close(int fd)
+static void fake_close(struct pmt_st *st)
 {
-	(void)fd;
+	(void)st;
 	if (fake.writing) {
 		append(true, NULL, 0);
 		fake.auto_marks++;
@@ -104,11 +104,11 @@ static int write_record(const void *data, size_t length)
 	return 0;
 }
 
-static ssize_t fake_write(int fd, const void *data, size_t length)
+static ssize_t fake_write(struct pmt_st *st, const void *data, size_t length)
 {
 	size_t size = fake.block_size ? fake.block_size : length, done;
 
-	(void)fd;
+	(void)st;
 	if (!fake.ready)
 		return -ENOMEDIUM;
 	if (fake.st_protected)
@@ -149,11 +149,11 @@ static ssize_t read_blocks(char *buffer, size_t size)
 	return (ssize_t)done;
 }
 
-static ssize_t fake_read(int fd, void *buffer, size_t size)
+static ssize_t fake_read(struct pmt_st *st, void *buffer, size_t size)
 {
 	const struct fake_object *object = &fake.objects[fake.at];
 
-	(void)fd;
+	(void)st;
 	fake.writing = false;
 	if (size > fake.largest_read)
 		fake.largest_read = size;
@@ -446,11 +446,11 @@ static int fake_sg(sg_io_hdr_t *io)
 	return 0;
 }
 
-static int fake_ioctl(int fd, unsigned long request, void *argument)
+static int fake_ioctl(struct pmt_st *st, unsigned long request, void *argument)
 {
 	struct mtpos *position = argument;
 
-	(void)fd;
+	(void)st;
 	switch (request) {
 	case MTIOCTOP:
 		return fake_op(argument);
