@@ -142,6 +142,40 @@ int pmt_drive_open(struct pmt_drive **drive, const char *text, char **error)
 	return rc ? rc : open_and_free_spec(drive, spec, error);
 }
 
+/* What is read only is not to be changed by opening it.  Its text stays as it is. */
+static int make_read_only(struct pmt_spec *spec, char **error)
+{
+	size_t length = strlen(spec->text);
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < spec->n_children; i++)
+		rc = make_read_only(spec->children[i], error);
+	for (size_t i = 0; i < spec->n_options; i++)
+		if (!strcmp(spec->options[i].key, "readonly"))
+			return rc;
+	if (!rc && !strcmp(spec->kind, pmt_image_drive.name))
+		rc = pmt_spec_options(spec, "readonly=yes", error);
+	spec->text[length] = '\0';
+	return rc;
+}
+
+int pmt_drive_open_source(struct pmt_drive **drive, const char *text, char **error)
+{
+	struct pmt_spec *spec;
+	int rc;
+
+	*error = NULL;
+	rc = pmt_spec_parse(text, &spec, error);
+	if (rc)
+		return rc;
+	rc = make_read_only(spec, error);
+	if (rc) {
+		pmt_spec_free(spec);
+		return rc;
+	}
+	return open_and_free_spec(drive, spec, error);
+}
+
 /* Say which of several specifications is meant. */
 static void name_copy(char **error, size_t n)
 {

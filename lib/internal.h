@@ -4,8 +4,8 @@
  * small helpers that every file uses.  Prototypes are sorted by the file that
  * defines them.  Nothing here is installed.
  *
- * A drive executes numbered commands in order.  Front ends (server.c, later
- * the RMT server and the copier) drive the root of a tree:
+ * A drive executes numbered commands in order.  Front ends (server.c, rmt/, tapes/)
+ * drive the root of a tree:
  *
  *	front end -> mirror -> worker (one thread a copy) -> filter -> leaf
  *

@@ -151,6 +151,146 @@ void pmt_server_set_event(struct pmt_server *,
 			  void *context);
 
 /*
+ * Whole tapes (tapes/): drives read, copied and compared, without the kernel.  The
+ * caller has opened the drives and nobody else uses them; they are attached here,
+ * and detached again.
+ *
+ * pmt_drive_open_source is pmt_drive_open for what is only read: images are opened
+ * with readonly=yes, so nothing in them changes, no torn end is cut, and a set
+ * begins with its first volume whatever is in the drive.
+ */
+int pmt_drive_open_source(struct pmt_drive **, const char *spec, char **error);
+
+struct pmt_bound {
+	enum { PMT_BOUND_NONE, PMT_BOUND_FILE, PMT_BOUND_LBN } by;
+	uint64_t number;	/* of the file, as MTIOCGET counts, or the LBN */
+};
+
+/* "N" is file N, "@N" LBN N.  -EINVAL, not logged. */
+int pmt_bound_parse(const char *text, struct pmt_bound *);
+
+#define PMT_ANY_PARTITION (~(uint32_t)0)
+
+struct pmt_tally {
+	uint64_t records, marks, bytes;
+	uint64_t damaged;	/* records that can not be read */
+	/* CRC-32C of all: before each record its length in 32 bits, little endian,
+	 * and 0 for a mark, as the words of SIMH. */
+	uint32_t crc;
+};
+
+struct pmt_progress {
+	const struct pmt_tally *tally;
+	const struct pmt_place *place;	/* of what is read next */
+	uint64_t done, total;	/* in the drive's cost; total 0: not known */
+};
+
+/* What of a tape. */
+struct pmt_walk {
+	struct pmt_bound from, to;	/* both are part of it; NONE: to the end */
+	uint32_t partition;	/* PMT_ANY_PARTITION: the tape has one only */
+	bool volumes;		/* at its end unload, and go on with the next, to an
+				 * empty one or until there is none */
+	uint32_t wait;		/* ms, for the next volume to come */
+	/* After each object: on?  Also, with NULL, while a volume is waited for. */
+	bool (*go_on)(const struct pmt_progress *, void *context);
+	void *context;
+};
+
+enum pmt_object_kind {
+	PMT_OBJECT_RECORD,
+	PMT_OBJECT_MARK,
+	PMT_OBJECT_DAMAGED,	/* a record, probably, that can not be read */
+	PMT_OBJECT_END,
+};
+
+struct pmt_object {
+	enum pmt_object_kind kind;
+	struct pmt_place place;	/* where it begins */
+	uint32_t volume;	/* from 0 */
+	uint32_t length;	/* of a record */
+	const void *data;
+	uint8_t key, asc, ascq;	/* why it is damaged */
+};
+
+/*
+ * A reader gives the objects of a tape one after the other, and reads ahead.  What
+ * it gave, but for the end, is valid until it is released, the oldest first, at
+ * the latest when 8 are not.  Errors are logged; damage is none.
+ */
+struct pmt_reader;
+int pmt_reader_open(struct pmt_reader **, struct pmt_drive *, const struct pmt_walk *);
+int pmt_reader_next(struct pmt_reader *, struct pmt_object *);
+void pmt_reader_release(struct pmt_reader *);
+void pmt_reader_close(struct pmt_reader *);
+void pmt_tally_add(struct pmt_tally *, const struct pmt_object *);
+/* Ask go_on() of the walk, as pmt_copy and pmt_verify do. */
+bool pmt_reader_goes_on(const struct pmt_reader *, const struct pmt_tally *);
+
+/*
+ * pmt_copy copies from one drive to another, a mirror if there are several, records
+ * and marks as they are.  0: all of it, durably.  Else an error, logged but for
+ * -EINTR and -ENOSPC; *copied says exactly what is on the target.
+ *
+ * -ENOSPC: the target is full.  It then is cut behind the last filemark that was
+ * written, if it can be (copied->cut).  With spread it is unloaded instead, and
+ * copying goes on with its next volume.  -EEXIST: the target is not empty, and
+ * neither append nor overwrite is set.  -EBADMSG: a place that can not be read, and
+ * skip_damaged is not set.  -EINTR: go_on() said so.
+ */
+struct pmt_copy {
+	struct pmt_walk walk;	/* of the source; wait is the target's, too */
+	bool append, overwrite, spread, skip_damaged;
+	void (*damaged)(const struct pmt_object *, void *context);	/* or NULL */
+};
+
+struct pmt_copied {
+	bool began;		/* else it is all zeros, and the target as it was */
+	struct pmt_tally tally;
+	uint32_t volumes;	/* of the target */
+	struct pmt_place from;	/* the first that was not copied */
+	struct pmt_place to;	/* behind what was */
+	uint64_t cut;		/* records taken off the target again */
+};
+
+int pmt_copy(struct pmt_drive *from, struct pmt_drive *to, const struct pmt_copy *,
+	     struct pmt_copied *);
+
+/*
+ * pmt_verify reads one tape, or compares several, record by record.  0: they are
+ * the same and all could be read; 1: not; or an error, logged but for -EINTR, of
+ * the side that *verified names.
+ */
+enum pmt_difference {
+	PMT_SAME,
+	PMT_DIFFERENT_LENGTH,
+	PMT_DIFFERENT_DATA,
+	PMT_DIFFERENT_KIND,	/* a record, and a mark */
+	PMT_DIFFERENT_END,
+};
+
+struct pmt_verify {
+	struct pmt_walk walk;	/* of each of them */
+	struct pmt_tally *tallies;	/* n of them, which are filled */
+	void (*damaged)(size_t side, const struct pmt_object *, void *context);
+};
+
+struct pmt_verified {
+	enum pmt_difference difference;	/* the first there is */
+	size_t side;		/* that differs from the first */
+	struct pmt_object first, other;	/* without their data */
+	uint64_t offset;	/* of the first byte that differs */
+	uint8_t bytes[2];	/* that there are, of DIFFERENT_DATA */
+};
+
+int pmt_verify(struct pmt_drive *const *drives, size_t n, const struct pmt_verify *,
+	       struct pmt_verified *);
+
+/* "file 3 block 17 (LBN 400)", as far as it is known. */
+struct pmt_place_text { char text[96]; };
+struct pmt_place_text pmt_place_text(const struct pmt_place *);
+
+/*
  * RMT (rmt/server.c): one client of the remote tape protocol, which sees drives as
  * tapes under st; see pmt-rmt(8).
  *
