@@ -43,13 +43,28 @@ struct tool {
 	uint32_t unit;			/* PMT_ANY_UNIT: none was given */
 	struct pmt_unit_config config;	/* config.unit is unit */
 	bool json;
-	char **words;			/* behind the unit */
+	char **words;			/* behind the unit; or all, specifications */
 	size_t n_words;
+	struct pmt_copy tape;		/* of the verbs that take specifications */
+	const char *svg;		/* file; or NULL */
 };
 
 /* pmt.c */
 /* Says what went wrong and what to do; returns TOOL_FAILED. */
 int tool_fail(struct tool *, uint32_t unit, int err);
+
+/* tape.c: what the verbs on tapes have in common */
+/* Opens a specification, or says why not.  NULL: it was said. */
+struct pmt_drive *tape_open(const char *spec, bool source);
+/* A bar on a terminal, and a signal that ends the work, from begin to end. */
+void tape_begin(struct pmt_walk *, const char *verb);
+void tape_end(void);
+/* Before another line of messages. */
+void tape_clear_bar(void);
+void tape_print_damage(const char *spec, const struct pmt_object *);
+struct json_object *tally_json(const struct pmt_tally *);
+struct json_object *damage_json(const struct pmt_object *);
+void tape_print_tally(const char *title, const struct pmt_tally *);
 
 /* info.c: what is known of a unit, as text and as JSON */
 struct json_object *info_json(const struct pmt_unit_info *);
@@ -78,5 +93,8 @@ int verb_status(struct tool *);
 int verb_watch(struct tool *);
 int verb_set(struct tool *);
 int verb_control(struct tool *);
+int verb_copy(struct tool *);
+int verb_verify(struct tool *);
+int verb_map(struct tool *);
 
 #endif

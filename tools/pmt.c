@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
@@ -16,14 +17,33 @@
 enum {
 	JSON = 1 << 0, RECOVERY = 1 << 1, EOT = 1 << 2, RING = 1 << 3, HELP = 1 << 4,
 	NEEDS_ONE = 1 << 5,	/* without an option there is nothing to do */
-	NO_KERNEL = 1 << 6,	/* the server is asked, not the kernel */
+	NO_KERNEL = 1 << 6,	/* the server is asked, not the kernel; or drives are */
+	FROM = 1 << 7, TO = 1 << 8, PARTITION = 1 << 9, VOLUMES = 1 << 10,
+	WAIT = 1 << 11, APPEND = 1 << 12, OVERWRITE = 1 << 13, SPREAD = 1 << 14,
+	SKIP_DAMAGED = 1 << 15, SVG = 1 << 16,
 };
 
-enum wants_unit { NO_UNIT, MAY_UNIT, MUST_UNIT, UNIT_AND_WORDS };
+#define TAPE	(NO_KERNEL | FROM | TO | PARTITION | VOLUMES | WAIT | JSON)
+
+enum wants { NO_UNIT, MAY_UNIT, MUST_UNIT, UNIT_AND_WORDS, A_SPEC, SPECS, TWO_SPECS };
+
+/* In the list, behind the verb, and how many words of it there can be. */
+static const struct {
+	const char *listed, *usage;
+	int least, most;
+} arguments[] = {
+	[NO_UNIT] = { "", "", 0, 0 },
+	[MAY_UNIT] = { "[UNIT]", " [UNIT]", 0, 1 },
+	[MUST_UNIT] = { "UNIT", " UNIT", 1, 1 },
+	[UNIT_AND_WORDS] = { "UNIT ...", " UNIT [VERB [NUMBER ...]]", 1, INT_MAX },
+	[A_SPEC] = { "SPEC", " SPEC", 1, 1 },
+	[SPECS] = { "SPEC ...", " SPEC [SPEC ...]", 1, 16 },
+	[TWO_SPECS] = { "SPEC ...", " SOURCE TARGET [TARGET ...]", 2, 17 },
+};
 
 static const struct verb {
 	const char *name, *summary;
-	enum wants_unit wants;
+	enum wants wants;
 	unsigned int options;
 	/* Either: a file of its own, or one call. */
 	int (*run)(struct tool *);
@@ -47,6 +67,12 @@ static const struct verb {
 	  MUST_UNIT, 0, .call = pmt_unit_detach },
 	{ "control", "for tests: tell its drives what happens",
 	  UNIT_AND_WORDS, NO_KERNEL, .run = verb_control },
+	{ "copy", "copy a tape to another, or to several",
+	  TWO_SPECS, TAPE | APPEND | OVERWRITE | SPREAD | SKIP_DAMAGED, .run = verb_copy },
+	{ "verify", "read all of a tape, or compare tapes",
+	  SPECS, TAPE, .run = verb_verify },
+	{ "map", "show what is on a tape",
+	  A_SPEC, TAPE | SVG, .run = verb_map },
 };
 #define N_VERBS (sizeof(verbs) / sizeof(verbs[0]))
 
@@ -60,6 +86,26 @@ static const struct tool_option {
 	  "wait for a next server this long, or forever (30)" },
 	{ { "eot", required_argument, NULL, EOT }, "st|hold",
 	  "at early warning every other write fails, or all (st)" },
+	{ { "from", required_argument, NULL, FROM }, "FILE|@LBN",
+	  "begin with this file or block" },
+	{ { "to", required_argument, NULL, TO }, "FILE|@LBN",
+	  "end behind this file or block" },
+	{ { "partition", required_argument, NULL, PARTITION }, "NUMBER",
+	  "of a tape that has several" },
+	{ { "volumes", no_argument, NULL, VOLUMES }, "",
+	  "read on with the next volume (unloads)" },
+	{ { "spread", no_argument, NULL, SPREAD }, "",
+	  "write on to the next volume (unloads)" },
+	{ { "wait", required_argument, NULL, WAIT }, "SECONDS",
+	  "for the next volume to come (0)" },
+	{ { "append", no_argument, NULL, APPEND }, "",
+	  "behind what is on the target" },
+	{ { "overwrite", no_argument, NULL, OVERWRITE }, "",
+	  "what is on the target" },
+	{ { "skip-damaged", no_argument, NULL, SKIP_DAMAGED }, "",
+	  "leave out what can not be read" },
+	{ { "svg", required_argument, NULL, SVG }, "FILE",
+	  "draw a picture of the tape" },
 	{ { "json", no_argument, NULL, JSON }, "", "for programs: JSON" },
 	{ { "help", no_argument, NULL, HELP }, "", "this text" },
 };
@@ -67,36 +113,45 @@ static const struct tool_option {
 
 static void print_help(FILE *to)
 {
-	static const char *const unit[] = { "", "[UNIT]", "UNIT", "UNIT ..." };
-
-	fputs("Usage: pmt COMMAND [OPTION ...] [UNIT]\n"
-	      "Make, watch and delete pseudo tapes.\n\n", to);
+	fputs("Usage: pmt COMMAND [OPTION ...] [UNIT | SPEC ...]\n"
+	      "Make, watch and delete pseudo tapes; copy, compare and show tapes.\n\n", to);
 	for (const struct verb *v = verbs; v < verbs + N_VERBS; v++)
-		fprintf(to, "  %-8s%-9s%s\n", v->name, unit[v->wants], v->summary);
+		fprintf(to, "  %-8s%-9s%s\n", v->name, arguments[v->wants].listed,
+			v->summary);
 	fputs("\n"
 	      "UNIT is a number, or one of the nodes: pmtm0, /dev/npmtm0, /dev/pmts0.\n"
+	      "SPEC is a drive, as in pmt-drives(7): image:FILE, st:/dev/nst0.\n"
 	      "pmt COMMAND --help shows the options of a command.\n\n"
 	      "  -h, --help     this text\n"
-	      "  -V, --version  the version\n\n"
-	      "Exit: 0, 1 failure, 2 usage.\n", to);
+	      "  -V, --version  the version\n"
+	      "Exit: 0, 1 failure or a difference, 2 usage.\n", to);
 }
 
 static int print_verb_help(const struct verb *v)
 {
-	static const char *const unit[] = { "", " [UNIT]", " UNIT", " UNIT [VERB [NUMBER ...]]" };
 	bool has_options = v->options & ~(unsigned int)NO_KERNEL;
+	int name = 0, argument = 0;
 
+	for (const struct tool_option *o = options; o < options + N_OPTIONS; o++) {
+		int length = (int)strlen(o->option.name), more = (int)strlen(o->argument);
+
+		if (!((v->options | HELP) & o->option.val))
+			continue;
+		name = length > name ? length : name;
+		argument = more > argument ? more : argument;
+	}
 	printf("Usage: pmt %s%s%s\n%s\n\n", v->name, has_options ? " [OPTION ...]" : "",
-	       unit[v->wants], v->summary);
+	       arguments[v->wants].usage, v->summary);
 	for (const struct tool_option *o = options; o < options + N_OPTIONS; o++)
 		if ((v->options | HELP) & o->option.val)
-			printf("  %s --%-8s %-8s %s\n", o->option.val == HELP ? "-h," : "   ",
-			       o->option.name, o->argument, o->help);
+			printf("  %s --%-*s %-*s %s\n", o->option.val == HELP ? "-h," : "   ",
+			       name, o->option.name, argument, o->argument, o->help);
 	return TOOL_OK;
 }
 
 static void log_message(int priority, const char *message)
 {
+	tape_clear_bar();
 	if (priority < LOG_DEBUG)
 		fprintf(stderr, "pmt: %s\n", message);
 }
@@ -105,6 +160,96 @@ static int usage(const char *verb)
 {
 	fprintf(stderr, "Try 'pmt %s%s--help'.\n", verb, *verb ? " " : "");
 	return TOOL_USAGE;
+}
+
+/* A number up to most; -EINVAL, said. */
+static int take_number(const char *option, const char *text, uint32_t most, uint32_t *number)
+{
+	char *end;
+	unsigned long value = strtoul(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end || value > most) {
+		fprintf(stderr, "pmt: --%s is a number up to %u, not '%s'\n", option, most,
+			text);
+		return -EINVAL;
+	}
+	*number = (uint32_t)value;
+	return 0;
+}
+
+static int take_bound(const char *option, const char *text, struct pmt_bound *bound)
+{
+	int rc = pmt_bound_parse(text, bound);
+
+	if (rc)
+		fprintf(stderr, "pmt: --%s is the number of a file (from 0), or @ and that of "
+			"a block, not '%s'\n", option, text);
+	return rc;
+}
+
+static int take_wait(struct tool *t, const char *text)
+{
+	int rc = take_number("wait", text, UINT32_MAX / 1000, &t->tape.walk.wait);
+
+	t->tape.walk.wait *= 1000;
+	return rc;
+}
+
+static int take_option(struct tool *t, const struct option *option, const char *value)
+{
+	switch (option->val) {
+	case JSON:
+		t->json = true;
+		return 0;
+	case VOLUMES:
+		t->tape.walk.volumes = true;
+		return 0;
+	case APPEND:
+		t->tape.append = true;
+		return 0;
+	case OVERWRITE:
+		t->tape.overwrite = true;
+		return 0;
+	case SPREAD:
+		t->tape.spread = true;
+		return 0;
+	case SKIP_DAMAGED:
+		t->tape.skip_damaged = true;
+		return 0;
+	case SVG:
+		t->svg = value;
+		return 0;
+	case FROM:
+		return take_bound("from", value, &t->tape.walk.from);
+	case TO:
+		return take_bound("to", value, &t->tape.walk.to);
+	case PARTITION:
+		return take_number("partition", value, PMT_PARTITION_MAX,
+				   &t->tape.walk.partition);
+	case WAIT:
+		return take_wait(t, value);
+	default:
+		return pmt_unit_config_parse(&t->config, option->name, value);
+	}
+}
+
+/* What does not go together.  -1: it does; else the exit code. */
+static int check_options(const struct tool *t, const struct verb *v)
+{
+	const struct pmt_walk *walk = &t->tape.walk;
+	const char *text = NULL;
+
+	if (t->tape.append && t->tape.overwrite)
+		text = "--append or --overwrite, not both";
+	else if (walk->volumes && walk->to.by != PMT_BOUND_NONE)
+		text = "--to ends within a volume, and --volumes reads on";
+	else if (walk->from.by != PMT_BOUND_NONE && walk->from.by == walk->to.by &&
+		 walk->from.number > walk->to.number)
+		text = "--to is before --from";
+	if (!text)
+		return -1;
+	fprintf(stderr, "pmt %s: %s\n", v->name, text);
+	return usage(v->name);
 }
 
 /* -1: go on; else the exit code. */
@@ -120,31 +265,34 @@ static int take_options(struct tool *t, const struct verb *v, int argc, char **a
 	while ((val = getopt_long(argc, argv, "h", known, &index)) >= 0) {
 		if (val == 'h' || val == HELP)
 			return print_verb_help(v);
-		if (val == JSON)
-			t->json = true;
-		else if (val == '?' ||
-			 pmt_unit_config_parse(&t->config, known[index].name, optarg) < 0)
+		if (val == '?' || take_option(t, &known[index], optarg) < 0)
 			return usage(v->name);
 		given = true;
 	}
 	if (given || !(v->options & NEEDS_ONE))
-		return -1;
+		return check_options(t, v);
 	fprintf(stderr, "pmt %s: nothing to %s: which option?\n", v->name, v->name);
 	return usage(v->name);
 }
 
-static int take_unit(struct tool *t, const struct verb *v, int argc, char **argv)
+static int take_words(struct tool *t, const struct verb *v, int argc, char **argv)
 {
 	int words = argc - optind;
 
-	if (words > (v->wants != NO_UNIT) && v->wants != UNIT_AND_WORDS) {
+	if (words > arguments[v->wants].most) {
 		fprintf(stderr, "pmt %s: too many arguments\n", v->name);
 		return usage(v->name);
 	}
-	if (!words && v->wants >= MUST_UNIT) {
-		fprintf(stderr, "pmt %s: which unit? pmt list shows them\n", v->name);
+	if (words < arguments[v->wants].least) {
+		fprintf(stderr, v->wants < A_SPEC ? "pmt %s: which unit? pmt list shows them\n" :
+			v->wants == TWO_SPECS ? "pmt %s: from which drive, and to which?\n" :
+			"pmt %s: which drive?\n", v->name);
 		return usage(v->name);
 	}
+	t->words = argv + optind;
+	t->n_words = words;
+	if (v->wants >= A_SPEC)
+		return -1;
 	if (words && pmt_unit_parse(argv[optind], &t->unit) < 0)
 		return usage(v->name);
 	t->config.unit = t->unit;
@@ -163,7 +311,8 @@ static int finish(int code)
 
 static int run_verb(const struct verb *v, int argc, char **argv)
 {
-	struct tool t = { .unit = PMT_ANY_UNIT, .config = { .unit = PMT_ANY_UNIT } };
+	struct tool t = { .unit = PMT_ANY_UNIT, .config = { .unit = PMT_ANY_UNIT },
+			  .tape.walk.partition = PMT_ANY_PARTITION };
 	char name[32];
 	int code, err;
 
@@ -171,7 +320,7 @@ static int run_verb(const struct verb *v, int argc, char **argv)
 	argv[0] = name;
 	code = take_options(&t, v, argc, argv);
 	if (code < 0)
-		code = take_unit(&t, v, argc, argv);
+		code = take_words(&t, v, argc, argv);
 	if (code >= 0)
 		return code;
 	err = v->options & NO_KERNEL ? 0 : pmt_control_open(&t.control);

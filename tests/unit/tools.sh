@@ -53,6 +53,23 @@ expect 2 'power of two from 1M to 1G' pmt new --ring 3M
 expect 2 'seconds, or forever' pmt new --recovery soon
 expect 2 'st or hold' pmt set 0 --eot never
 
+expect 2 'from which drive, and to which' pmt copy image:/nowhere
+expect 2 'which drive' pmt verify
+expect 2 'which drive' pmt map --json
+expect 2 'too many arguments' pmt map null: null:
+expect 2 'append or --overwrite, not both' pmt copy --append --overwrite null: null:
+expect 2 'to is before --from' pmt verify --from 3 --to 2 null:
+expect 2 'volumes reads on' pmt verify --volumes --to 2 null:
+expect 2 "number of a file.*not 'x'" pmt copy --from x null: null:
+expect 2 "partition is a number up to 63, not '64'" pmt map --partition 64 null:
+expect 2 "wait is a number.*not '-1'" pmt map --wait -1 null:
+expect 2 "unrecognized option '--svg'" pmt verify --svg x null:
+expect 1 'not the name of a file' pmt map image:
+expect 1 "column 1: .*'frob'" pmt map frob:x
+expect 1 '/nowhere/a: No such file' pmt copy image:/nowhere/a null:
+expect 1 '/nowhere/a: No such file' pmt copy null: image:/nowhere/a null:
+expect 1 'drive 2: column' pmt copy null: null: 'frob:' null:
+
 run=$(mktemp -d)
 PMT_RUNDIR=$run expect 1 'unit 0: no server with a control socket has it' pmt control 0 wp 1
 rmdir "$run"
