@@ -168,6 +168,7 @@ int pmt_unit_set(struct pmt_unit *unit, const u32 *recovery, const u8 *eot);
 void pmt_unit_abort(struct pmt_unit *unit);
 void pmt_unit_detach(struct pmt_unit *unit);
 void pmt_unit_event(struct pmt_unit *unit, enum pmt_event event, u8 key);
+void pmt_server_leaves(struct pmt_unit *unit);
 void pmt_server_lost(struct pmt_unit *unit);
 void pmt_store_settle(struct pmt_unit *unit);
 int pmt_units_init(void);

@@ -2,8 +2,9 @@
 /*
  * The slave end, /dev/pmtsN: what a server opens, maps and polls.
  *
- * A slave file is open, then attached (the server), then perhaps revoked: the
- * unit took it away and only close() is left.  The mappings have no pages at
+ * A slave file is open, then attached (the server; again, when another process
+ * has been given it), then perhaps revoked: the unit took it away and only close()
+ * is left.  The mappings have no pages at
  * first; a fault puts them in, under map_lock, which revoking takes before it
  * zaps them: a revoked mapping stays empty and every access gives SIGBUS.
  */
@@ -289,9 +290,11 @@ static int pmt_slave_serve(struct pmt_slave *slave, struct pmt_attach *attach)
 	int ret = 0;
 
 	mutex_lock(&unit->control);
+	if (unit->slave == slave && slave->attached && attach->flags & PMT_ATTACH_AGAIN)
+		pmt_server_leaves(unit);
 	if (unit->slave != slave || unit->dead)
 		ret = -ENODEV;
-	else if (slave->attached)
+	else if (slave->attached && !(attach->flags & PMT_ATTACH_AGAIN))
 		ret = -EBUSY;
 	else if (READ_ONCE(unit->state) == PMT_STATE_BROKEN)
 		ret = -EIO;
@@ -333,7 +336,7 @@ static long pmt_slave_attach(struct pmt_slave *slave, void __user *arg)
 		return -EFAULT;
 	if (attach.version != PMT_PROTOCOL_VERSION)
 		return -EPROTONOSUPPORT;
-	if (attach.reserved || !pmt_limits_valid(slave->unit, &attach.limits))
+	if (attach.flags & ~PMT_ATTACH_AGAIN || !pmt_limits_valid(slave->unit, &attach.limits))
 		return -EINVAL;
 	ret = pmt_slave_serve(slave, &attach);
 	if (ret)

@@ -103,6 +103,26 @@ void pmt_store_settle(struct pmt_unit *unit)
 	module_put(unit->personality->owner);
 }
 
+/* What the next server would not know of: nothing behind an exception is done. */
+static void pmt_server_ends(struct pmt_unit *unit)
+{
+	lockdep_assert_held(&unit->lock);
+	pmt_unit_collect(unit);
+	if (unit->state != PMT_STATE_SERVED || !pmt_ring_stuck(&unit->store->ring))
+		return;
+	pmt_ring_give_up(&unit->store->ring);
+	unit->stale = true;
+}
+
+/* Another takes its place at once, on the same slave end. */
+void pmt_server_leaves(struct pmt_unit *unit)
+{
+	lockdep_assert_held(&unit->control);
+	spin_lock(&unit->lock);
+	pmt_server_ends(unit);
+	spin_unlock(&unit->lock);
+}
+
 /*
  * The slave end is gone: from now on the recovery time runs, also for a unit that
  * is idle: a backup is many opens, and one of them may fall into a restart.
@@ -113,13 +133,8 @@ void pmt_server_lost(struct pmt_unit *unit)
 
 	lockdep_assert_held(&unit->control);
 	spin_lock(&unit->lock);
-	pmt_unit_collect(unit);
+	pmt_server_ends(unit);
 	if (unit->state == PMT_STATE_SERVED) {
-		/* The next server would not know of it: nothing behind it is done. */
-		if (pmt_ring_stuck(&unit->store->ring)) {
-			pmt_ring_give_up(&unit->store->ring);
-			unit->stale = true;
-		}
 		recovery = unit->recovery;
 		pmt_unit_enter(unit, recovery ? PMT_STATE_RECOVERING : PMT_STATE_UNSERVED);
 		if (!recovery)

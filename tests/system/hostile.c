@@ -359,8 +359,8 @@ static void attach(void)
 	h.attach.version = 99;
 	refused_attach("another version", EPROTONOSUPPORT);
 	h.attach = right;
-	h.attach.reserved = 1;
-	refused_attach("a reserved field", EINVAL);
+	h.attach.flags = PMT_ATTACH_AGAIN << 1;
+	refused_attach("an unknown flag", EINVAL);
 	h.attach = right;
 	h.attach.limits.record_max = PMT_RECORD_MAX + 1;
 	refused_attach("records too large", EINVAL);
@@ -369,6 +369,9 @@ static void attach(void)
 	h.attach = right;
 	become_server();
 	refused_attach("a second time", EBUSY);
+	h.attach.flags = PMT_ATTACH_AGAIN;
+	if (ioctl(h.fd, PMT_IOC_ATTACH, &h.attach) < 0)
+		die("a second time, as meant");
 }
 
 int main(int argc, char **argv)

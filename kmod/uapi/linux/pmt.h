@@ -26,6 +26,13 @@
  * Then the unit's recovery time starts, and whoever attaches within it is
  * given the same commands again, from the first one that was not completed.
  *
+ * A server may hand its descriptor to another process (SCM_RIGHTS), which maps
+ * the areas itself and attaches with PMT_ATTACH_AGAIN: from then on that one is
+ * the server, and is given what a next server would be given, but no time passes
+ * in which the unit has none.  The one before has answered all that it will, and
+ * touches neither pages nor drives any more; it attaches AGAIN itself if the
+ * other gives up.
+ *
  * 2. The three areas (offset of mmap, protection)
  *
  *	PMT_MAP_COMMANDS  PROT_READ		one page: struct pmt_kernel_page,
@@ -368,16 +375,18 @@ struct pmt_info {
 	struct pmt_kept kept;
 };
 
+#define PMT_ATTACH_AGAIN	(1 << 0)	/* of a slave end that is attached */
+
 struct pmt_attach {
 	__u32 version;		/* in: PMT_PROTOCOL_VERSION */
-	__u32 reserved;		/* in: 0 */
+	__u32 flags;		/* in: 0 or PMT_ATTACH_AGAIN */
 	struct pmt_limits limits;	/* in */
 	struct pmt_kept kept;	/* out */
 };
 
 /*
- * Errors of the slave end: EBUSY a second open, or attach while another is the
- * server; EINVAL a reserved field or a limit out of range; EPROTONOSUPPORT
+ * Errors of the slave end: EBUSY a second open, or a second attach that is not
+ * AGAIN; EINVAL a flag, a reserved field or a limit out of range; EPROTONOSUPPORT
  * another version; EIO attach to a broken unit; EBADF not open for writing (all
  * but PMT_IOC_INFO); ENODEV detached or the unit deleted; ENOMEM no pages.
  */

@@ -5,6 +5,10 @@
  * A lie is told once, in an answer; a storm goes on in a thread beside honest
  * answers; others are ways to end, or come from outside.
  */
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
 #include "server.h"
 
 static void lie_number(struct pmt_result *res, uint32_t *done) { (void)done; res->number += 7; }
@@ -86,6 +90,19 @@ static void storm_flips(void)
 	}
 }
 
+/* As if the slave end had gone from hand to hand. */
+static void storm_again(void)
+{
+	struct pmt_attach again = { .version = PMT_PROTOCOL_VERSION,
+				    .flags = PMT_ATTACH_AGAIN,
+				    .limits = { .record_min = 1, .record_max = RECORD_MAX,
+						.byte_cost = 256, .window = PMT_UNKNOWN } };
+
+	if (ioctl(h.fd, PMT_IOC_ATTACH, &again) < 0 && errno != ENODEV && errno != EIO)
+		bad("attach again: %s", strerror(errno));
+	nap(below(500));
+}
+
 const struct attack attacks[] = {
 	{ "number", lie_number, NULL, 0, 0 },
 	{ "exit", NULL, NULL, END_EXIT, 0 },
@@ -107,6 +124,7 @@ const struct attack attacks[] = {
 	{ "killed", NULL, NULL, END_KILL, 0 },
 	{ "done-back", lie_back, NULL, 0, 0 },
 	{ "unsent", lie_unsent, NULL, 0, 0 },
+	{ "storm-again", NULL, storm_again, 0, 0 },
 	{ "delete", NULL, NULL, 0, OUT_DELETE },
 	{ "storm-abort", NULL, storm_results, 0, OUT_ABORT },
 	{ "storm-detach", NULL, storm_indices, 0, OUT_DETACH },
