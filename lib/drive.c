@@ -114,32 +114,44 @@ void pmt_drive_close(struct pmt_drive *drive)
 	free_drive(drive);
 }
 
-static void set_error_slot(struct pmt_spec *spec, char **error)
+static void set_opener(struct pmt_spec *spec, const struct pmt_keeper *keeper, char **error)
 {
+	spec->keeper = keeper;
 	spec->error = error;
 	for (size_t i = 0; i < spec->n_children; i++)
-		set_error_slot(spec->children[i], error);
+		set_opener(spec->children[i], keeper, error);
 }
 
 static int open_and_free_spec(struct pmt_drive **drive, struct pmt_spec *spec,
-			      char **error)
+			      const struct pmt_keeper *keeper, char **error)
 {
 	int rc;
 
-	set_error_slot(spec, error);
+	set_opener(spec, keeper, error);
 	rc = pmt_drive_open_spec(drive, spec);
 	pmt_spec_free(spec);
 	return rc;
 }
 
-int pmt_drive_open(struct pmt_drive **drive, const char *text, char **error)
+int pmt_drive_open_kept(struct pmt_drive **drive, const char *text,
+			const struct pmt_keeper *keeper, char **error)
 {
 	struct pmt_spec *spec;
 	int rc;
 
 	*error = NULL;
 	rc = pmt_spec_parse(text, &spec, error);
-	return rc ? rc : open_and_free_spec(drive, spec, error);
+	return rc ? rc : open_and_free_spec(drive, spec, keeper, error);
+}
+
+int pmt_drive_open(struct pmt_drive **drive, const char *text, char **error)
+{
+	return pmt_drive_open_kept(drive, text, NULL, error);
+}
+
+const char *pmt_drive_text(const struct pmt_drive *drive)
+{
+	return drive->text;
 }
 
 /* What is read only is not to be changed by opening it.  Its text stays as it is. */
@@ -173,7 +185,7 @@ int pmt_drive_open_source(struct pmt_drive **drive, const char *text, char **err
 		pmt_spec_free(spec);
 		return rc;
 	}
-	return open_and_free_spec(drive, spec, error);
+	return open_and_free_spec(drive, spec, NULL, error);
 }
 
 /* Say which of several specifications is meant. */
@@ -201,8 +213,9 @@ static int parse_copies(struct pmt_spec **children, const char *const *specs,
 	return 0;
 }
 
-int pmt_mirror_open(struct pmt_drive **drive, const char *const *specs, size_t n,
-		    const char *options, char **error)
+int pmt_mirror_open_kept(struct pmt_drive **drive, const char *const *specs, size_t n,
+			 const char *options, const struct pmt_keeper *keeper,
+			 char **error)
 {
 	struct pmt_spec **children = calloc(n + 1, sizeof(struct pmt_spec *));
 	struct pmt_spec *spec = NULL;
@@ -227,7 +240,13 @@ int pmt_mirror_open(struct pmt_drive **drive, const char *const *specs, size_t n
 		pmt_spec_free(spec);
 		return rc;
 	}
-	return open_and_free_spec(drive, spec, error);
+	return open_and_free_spec(drive, spec, keeper, error);
+}
+
+int pmt_mirror_open(struct pmt_drive **drive, const char *const *specs, size_t n,
+		    const char *options, char **error)
+{
+	return pmt_mirror_open_kept(drive, specs, n, options, NULL, error);
 }
 
 int pmt_drive_attach(struct pmt_drive *drive, const struct pmt_session *session)

@@ -169,6 +169,7 @@ struct pmt_spec {
 	size_t n_children;	/* 0 leaf, 1 filter, n mirror */
 	char *text;		/* its part of the text */
 	char **error;		/* where refusals go; NULL: to the log */
+	const struct pmt_keeper *keeper;	/* of real drives' descriptors, or NULL */
 	int column;		/* of kind, from 1 */
 };
 

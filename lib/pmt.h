@@ -108,15 +108,42 @@ const char *pmt_event_name(enum pmt_event);
 const char *pmt_eot_name(enum pmt_eot);
 
 /*
+ * Descriptors of real drives outlive the drives that use them, so that st sees no
+ * close.  name is the node's; what keeps them has descriptors of its own.  Called
+ * from any thread.
+ */
+struct pmt_keeper {
+	/*
+	 * A descriptor for the drive, or -ENOENT.  state: what leave() said of it,
+	 * or "" (nobody knows what was done by it since).
+	 */
+	int (*take)(void *context, const char *name, char *state, size_t size);
+	/* fd was opened: keep it. */
+	void (*keep)(void *context, const char *name, int fd);
+	/* The drive is closed, and nothing has happened to it behind this state. */
+	void (*leave)(void *context, const char *name, const char *state);
+	/* It has to be closed, now. */
+	void (*drop)(void *context, const char *name);
+	void *context;
+};
+
+/*
  * Drives (drive.c).  A specification is text, see pmt-drives(7).
  * pmt_drive_open: -EINVAL a bad one; *error (freed by the caller) is the text
  * with the column at fault.  pmt_mirror_open makes mirror(spec, spec, ...) with
- * the options ("policy=degrade&min=1", or NULL).
+ * the options ("policy=degrade&min=1", or NULL).  The keeper may be NULL, and lives
+ * as long as the drive.
  */
 struct pmt_drive;
 int pmt_drive_open(struct pmt_drive **, const char *spec, char **error);
+int pmt_drive_open_kept(struct pmt_drive **, const char *spec,
+			const struct pmt_keeper *, char **error);
 int pmt_mirror_open(struct pmt_drive **, const char *const *specs, size_t n,
 		    const char *options, char **error);
+int pmt_mirror_open_kept(struct pmt_drive **, const char *const *specs, size_t n,
+			 const char *options, const struct pmt_keeper *, char **error);
+/* Its specification. */
+const char *pmt_drive_text(const struct pmt_drive *);
 void pmt_drive_close(struct pmt_drive *);
 /* State of the drive and those below it as JSON text, freed by the caller. */
 int pmt_drive_status_json(struct pmt_drive *, char **json);
@@ -144,6 +171,13 @@ int pmt_server_open(struct pmt_server **, const char *unit, struct pmt_drive *);
 int pmt_server_run(struct pmt_server *);
 void pmt_server_stop(struct pmt_server *);
 void pmt_server_close(struct pmt_server *);
+/*
+ * To hand a unit over without a moment in which it has no server: leave is close,
+ * but the slave end stays open and is returned; whoever is given it attaches by open_again, which takes a descriptor of its own.  The one
+ * who left may do so too, if the other gives up.
+ */
+int pmt_server_leave(struct pmt_server *);
+int pmt_server_open_again(struct pmt_server **, int fd, struct pmt_drive *);
 uint32_t pmt_server_unit(const struct pmt_server *);
 /* PMT_EVENT_COPY_*, from any thread; text is for people.  Set before run. */
 void pmt_server_set_event(struct pmt_server *,

@@ -41,6 +41,8 @@ struct pmt_server {
 		size_t size;
 	} areas[AREAS];
 
+	bool again;			/* the slave end had a server, and has it still */
+
 	struct pmt_drive *drive;	/* the caller's */
 	struct pmt_worker *worker;	/* if the drive has no submit */
 	struct pmt_session session;
@@ -447,6 +449,7 @@ static int server_attach(struct pmt_server *server)
 		return ret;
 	pmt_drive_limits(server->drive, &server->limits);
 	attach.limits = server->limits;
+	attach.flags = server->again ? PMT_ATTACH_AGAIN : 0;
 	if (ioctl(server->fd, PMT_IOC_ATTACH, &attach) < 0) {
 		ret = -errno;
 		pmt_log(LOG_ERR, "unit %u does not take a server: %s%s",
@@ -491,20 +494,24 @@ static int server_prepare(struct pmt_server *server)
 	       pmt_worker_new(&server->worker, server->drive);
 }
 
-int pmt_server_open(struct pmt_server **result, const char *unit,
-		    struct pmt_drive *drive)
+/* fd is the server's, whatever comes of it; or -errno. */
+static int server_open(struct pmt_server **result, int fd, bool again,
+		       struct pmt_drive *drive)
 {
 	struct pmt_server *server = calloc(1, sizeof(*server));
 	int ret;
 
-	if (!server)
+	if (!server) {
+		if (fd >= 0)
+			close(fd);
 		return -ENOMEM;
+	}
 	pthread_mutex_init(&server->lock, NULL);
 	server->drive = drive;
+	server->again = again;
 	server->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	server->fd = server_open_slave(unit);
-	ret = server->fd < 0 ? server->fd : server->wake < 0 ? -EMFILE :
-	      server_prepare(server);
+	server->fd = fd;
+	ret = fd < 0 ? fd : server->wake < 0 ? -EMFILE : server_prepare(server);
 	if (!ret)
 		ret = server_attach(server);
 	if (ret) {
@@ -513,6 +520,19 @@ int pmt_server_open(struct pmt_server **result, const char *unit,
 	}
 	*result = server;
 	return 0;
+}
+
+int pmt_server_open(struct pmt_server **result, const char *unit,
+		    struct pmt_drive *drive)
+{
+	return server_open(result, server_open_slave(unit), false, drive);
+}
+
+int pmt_server_open_again(struct pmt_server **result, int fd, struct pmt_drive *drive)
+{
+	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	return server_open(result, own < 0 ? -errno : own, true, drive);
 }
 
 /* The drive has requests until it has answered them, whoever wants the answers. */
@@ -525,6 +545,15 @@ static void server_wait_quiet(struct pmt_server *server)
 		poll(&fd, 1, -1);
 		server_drain_wake(server);
 	}
+}
+
+int pmt_server_leave(struct pmt_server *server)
+{
+	int fd = server->fd;
+
+	server->fd = -1;
+	pmt_server_close(server);
+	return fd;
 }
 
 void pmt_server_close(struct pmt_server *server)

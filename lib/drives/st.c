@@ -15,8 +15,9 @@
  * that is refused, too, nothing fits: whichever of the two the drive was asked.
  *
  * Marks.  st writes one at close and before it moves, if the last thing was a
- * write: prevented by pmt_st_idle(), but not when this process is killed.  The
- * next one finds the drive behind a stray mark, and law 1 takes it back over it.
+ * write: prevented by pmt_st_idle(), but not when this process is killed.  Where a
+ * keeper has a descriptor, too, there is no close, and the next process goes on;
+ * else it finds the drive behind a stray mark, and law 1 takes it back over it.
  *
  * Blocks.  A command in blocks of a fixed size is given to st as such, a megabyte
  * at a time, so that each is mapped and none is copied.  If reading so meets
@@ -46,7 +47,7 @@ static void describe(struct pmt_st *st, const struct mtget *status)
 	leaf->protected = GMT_WR_PROT(status->mt_gstat);
 	leaf->density = (uint8_t)((unsigned long)status->mt_dsreg >> MT_ST_DENSITY_SHIFT);
 	leaf->eod = PMT_UNKNOWN;
-	st->early = st->writing = false;
+	st->early = false;
 	st->synced = true;
 }
 
@@ -242,14 +243,32 @@ static int take_options(struct pmt_st *st, const struct pmt_spec *spec)
 	st->leaf.limits.window = room;
 	st->leaf.limits.record_cost = RECORD_COST;
 	st->leaf.limits.mark_cost = MARK_COST;
+	st->keeper = st->calls->keeps ? spec->keeper : NULL;
 	st->path = strdup(spec->target);
-	return st->path ? 0 : -ENOMEM;
+	st->name = realpath(spec->target, NULL);
+	if (!st->name)
+		st->name = strdup(spec->target);
+	return st->path && st->name ? 0 : -ENOMEM;
+}
+
+/* The drive's word counts; where it has none, that of who had it before. */
+static void stand(struct pmt_st *st, const struct pmt_place *place)
+{
+	struct pmt_place *now = &st->leaf.place;
+
+	pmt_st_where(st);
+	if (st->positions && now->lbn != place->lbn)
+		return;
+	now->lbn = place->lbn;
+	now->file = place->file;
+	now->block = place->block;
 }
 
 static void free_st(struct pmt_st *st)
 {
 	pmt_st_close(st);
 	free(st->path);
+	free(st->name);
 	pmt_leaf_destroy(&st->leaf);
 }
 
@@ -258,6 +277,7 @@ int pmt_st_open(struct pmt_drive *drive, const struct pmt_spec *spec,
 {
 	struct pmt_st *st = (struct pmt_st *)drive;
 	int rc = pmt_leaf_init(&st->leaf, &leaf_ops);
+	struct pmt_place place;
 
 	if (rc)
 		return rc;
@@ -267,11 +287,12 @@ int pmt_st_open(struct pmt_drive *drive, const struct pmt_spec *spec,
 	st->compression = -1;
 	rc = take_options(st, spec);
 	if (rc == 0)
-		rc = pmt_st_reopen(st);
+		rc = pmt_st_open_node(st, &place);
 	if (rc == 0)
 		rc = take_medium(st);
 	if (rc == 0)
-		pmt_st_where(st);
+		stand(st, &place);
+	st->synced = false;		/* nobody knows what its buffer has */
 	if (rc == -ENOMEDIUM) {
 		pmt_log(LOG_NOTICE, "%s: no cartridge is in the drive", st->path);
 		pmt_st_ask_limits(st);
@@ -289,6 +310,7 @@ static int st_open(struct pmt_drive *drive, const struct pmt_spec *spec)
 
 static void st_close(struct pmt_drive *drive)
 {
+	pmt_st_leave((struct pmt_st *)drive);
 	free_st((struct pmt_st *)drive);
 }
 

@@ -27,12 +27,15 @@ struct pmt_st_calls {
 	ssize_t (*write)(struct pmt_st *, const void *data, size_t length);
 	int (*ioctl)(struct pmt_st *, unsigned long request, void *argument);
 	void (*wait)(unsigned int ms);
+	bool keeps;		/* fd is one that somebody else can keep open */
 };
 
 struct pmt_st {
 	struct pmt_leaf leaf;
 	const struct pmt_st_calls *calls;
+	const struct pmt_keeper *keeper;	/* or NULL */
 	char *path;
+	char *name;			/* to the keeper: the path without links */
 	int fd;				/* -1: it could not be opened again */
 	bool positions;			/* READ POSITION works, and LOCATE is tried */
 	bool passes;			/* SG_IO is allowed */
@@ -53,9 +56,13 @@ static inline struct pmt_st *pmt_st_of(struct pmt_leaf *leaf)
 	return (struct pmt_st *)leaf;
 }
 
-/* Open the node, waiting for who closes it; afterwards the old one is closed. */
+/* Open the node, waiting for who closes it; the old one is closed before. */
 int pmt_st_reopen(struct pmt_st *);
+/* The same, or go on with the one that was kept: *place is what was known of it. */
+int pmt_st_open_node(struct pmt_st *, struct pmt_place *place);
 void pmt_st_close(struct pmt_st *);
+/* Close, but whoever is given what was kept can go on from here. */
+void pmt_st_leave(struct pmt_st *);
 int pmt_st_op(struct pmt_st *, short op, int count);
 /* The same, once more if it met a unit attention, which st tells as EIO. */
 int pmt_st_op_again(struct pmt_st *, short op, int count);

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <scsi/sg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -90,6 +91,7 @@ const struct pmt_st_calls pmt_st_system = {
 	.write = system_write,
 	.ioctl = system_ioctl,
 	.wait = system_wait,
+	.keeps = true,
 };
 
 /* ---- the node ---- */
@@ -112,13 +114,18 @@ int pmt_st_reopen(struct pmt_st *st)
 	int tries = 0;
 
 	pmt_st_close(st);
+	if (st->keeper)
+		st->keeper->drop(st->keeper->context, st->name);
 	do {
 		st->fd = st->calls->open(st, O_RDWR | O_NONBLOCK);
 		if (st->fd != -EBUSY)
 			break;
 		st->calls->wait(OPEN_WAIT);
 	} while (++tries < OPEN_TRIES);
+	st->writing = false;
 	st->block_size = PMT_UNKNOWN;
+	if (st->fd >= 0 && st->keeper)
+		st->keeper->keep(st->keeper->context, st->name, st->fd);
 	if (st->fd >= 0)
 		return 0;
 	if (st->fd == -ENOTTY)
@@ -127,6 +134,53 @@ int pmt_st_reopen(struct pmt_st *st)
 	else
 		pmt_log(LOG_ERR, "%s: %s", st->path, strerror(-st->fd));
 	return st->fd;
+}
+
+/*
+ * What was kept may have been written to by who was killed: st would write its
+ * mark before the first motion.  It is of no use if the drive went meanwhile.
+ */
+static bool take_kept(struct pmt_st *st, struct pmt_place *place)
+{
+	unsigned long long lbn, file, block;
+	struct mtget status;
+	char state[80];
+	unsigned int partition;
+
+	if (!st->keeper)
+		return false;
+	st->fd = st->keeper->take(st->keeper->context, st->name, state, sizeof(state));
+	if (st->fd < 0)
+		return false;
+	st->writing = true;
+	st->block_size = PMT_UNKNOWN;
+	if (pmt_st_status(st, &status))
+		return false;
+	if (sscanf(state, "%llu %llu %llu %u", &lbn, &file, &block, &partition) == 4)
+		*place = (struct pmt_place){ .lbn = lbn, .file = file, .block = block,
+					     .partition = partition };
+	pmt_log(LOG_INFO, "%s: goes on by the descriptor that was kept", st->path);
+	return true;
+}
+
+int pmt_st_open_node(struct pmt_st *st, struct pmt_place *place)
+{
+	*place = (struct pmt_place){ .lbn = PMT_UNKNOWN, .file = PMT_UNKNOWN,
+				     .block = PMT_UNKNOWN };
+	return take_kept(st, place) ? 0 : pmt_st_reopen(st);
+}
+
+void pmt_st_leave(struct pmt_st *st)
+{
+	const struct pmt_place *place = &st->leaf.place;
+	char state[80];
+
+	snprintf(state, sizeof(state), "%llu %llu %llu %u",
+		 (unsigned long long)place->lbn, (unsigned long long)place->file,
+		 (unsigned long long)place->block, place->partition);
+	if (st->keeper && st->fd >= 0)
+		st->keeper->leave(st->keeper->context, st->name, state);
+	pmt_st_close(st);
 }
 
 int pmt_st_op(struct pmt_st *st, short op, int count)

@@ -2,6 +2,7 @@
 /* The st drive, over calls that answer as st and a drive do. */
 #include <check.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "fakest.h"
@@ -650,6 +651,161 @@ START_TEST(begins_without_position)
 }
 END_TEST
 
+/* Descriptors that are kept */
+
+static struct {
+	bool there;
+	char state[80];
+	unsigned int keeps, drops;
+} kept;
+
+static int keeper_take(void *context, const char *name, char *state, size_t size)
+{
+	(void)context;
+	ck_assert_str_eq(name, "0");
+	if (!kept.there)
+		return -ENOENT;
+	snprintf(state, size, "%s", kept.state);
+	kept.state[0] = '\0';
+	fake.open = true;
+	return 7;
+}
+
+static void keeper_keep(void *context, const char *name, int fd)
+{
+	(void)context;
+	(void)name;
+	ck_assert_int_eq(fd, 7);
+	kept.there = true;
+	kept.keeps++;
+}
+
+static void keeper_leave(void *context, const char *name, const char *state)
+{
+	(void)context;
+	(void)name;
+	snprintf(kept.state, sizeof(kept.state), "%s", state);
+}
+
+static void keeper_drop(void *context, const char *name)
+{
+	(void)context;
+	(void)name;
+	kept.drops += kept.there;
+	kept.there = false;
+}
+
+/* one two, by a server that others follow */
+static void open_kept(void)
+{
+	static const struct pmt_keeper keeper = { keeper_take, keeper_keep, keeper_leave,
+						  keeper_drop, NULL };
+
+	memset(&kept, 0, sizeof(kept));
+	rig.keeper = &keeper;
+	open_st();
+	ck_good(rig_write(&rig, "one"));
+	ck_good(rig_write(&rig, "two"));
+}
+
+static void next_server(void)
+{
+	rig_close(&rig);
+	rig.session.place = rig.place;
+}
+
+/* st has seen no close, and would write its mark before the drive goes anywhere. */
+START_TEST(kept_from_who_was_killed)
+{
+	fake.no_position = _i;
+	open_kept();
+	next_server();
+	fake.writing = true;
+	kept.state[0] = '\0';
+	open_st();
+	ck_assert_uint_eq(fake.opens, 1);
+	ck_good(rig_write(&rig, "three"));
+	ck_at(3, 0, 3);
+	ck_assert_uint_eq(fake.rewinds, fake.no_position ? 2 : 0);
+	ck_assert_uint_eq(fake.n, 3);
+}
+END_TEST
+
+/* Without READ POSITION, too, it is known where it stands. */
+START_TEST(kept_from_who_has_left)
+{
+	fake.no_position = _i;
+	open_kept();
+	ck_good(rig_marks(&rig, 1));
+	next_server();
+	open_st();
+	ck_assert_uint_eq(fake.opens, 1);
+	ck_good(rig_write(&rig, "three"));
+	ck_at(4, 1, 1);
+	ck_assert_uint_eq(fake.rewinds, fake.no_position);
+	ck_assert_uint_eq(fake.seeks, 0);
+	ck_assert_uint_eq(fake.n, 4);
+}
+END_TEST
+
+/* Its word counts, not that of who had it. */
+START_TEST(kept_and_moved)
+{
+	open_kept();
+	next_server();
+	fake.at = 1;
+	open_st();
+	ck_good(rig_write(&rig, "three"));
+	ck_at(3, 0, 3);
+	ck_assert_uint_eq(fake.seeks, 1);
+	ck_assert_uint_eq(fake.n, 3);
+}
+END_TEST
+
+START_TEST(kept_of_what_was_unplugged)
+{
+	open_kept();
+	next_server();
+	fake.dead = true;
+	open_st();
+	ck_assert_uint_eq(fake.opens, 2);
+	ck_assert_uint_eq(kept.drops, 1);
+	ck_assert_uint_eq(kept.keeps, 2);
+	ck_good(rig_write(&rig, "three"));
+	ck_at(3, 0, 3);
+}
+END_TEST
+
+/* Another cartridge: st has to see a close to see it. */
+START_TEST(kept_no_longer)
+{
+	open_kept();
+	ck_good(rig_op(&rig, PMT_OP_UNLOAD));
+	fake_insert("B");
+	rig_op(&rig, PMT_OP_TEST);
+	ck_assert_uint_eq(fake.opens, 2);
+	ck_assert_uint_eq(kept.drops, 1);
+	ck_assert_uint_eq(kept.keeps, 2);
+	ck_good(rig_write(&rig, "three"));
+}
+END_TEST
+
+/* What its buffer has from who had it before is made durable, too. */
+START_TEST(kept_and_synced)
+{
+	struct pmt_command sync = { .op = PMT_OP_WRITE_FILEMARKS };
+
+	open_kept();
+	next_server();
+	open_st();
+	sync.place = rig.place;
+	ck_good(rig_do(&rig, sync, NULL));
+	ck_assert_uint_eq(fake.syncs, 1);
+	ck_good(rig_do(&rig, sync, NULL));
+	ck_assert_uint_eq(fake.syncs, 1);
+}
+END_TEST
+
 START_TEST(cut)
 {
 	struct pmt_command cmd = { .op = PMT_OP_CUT, .flags = PMT_CMD_POSITIONED };
@@ -896,7 +1052,8 @@ static Suite *st_suite(void)
 		early_warning, physical_end,
 		space_records, space_over_many_marks, read_error, space_without_position, here_without_position, locate,
 		behind_a_stray_mark, behind_a_stray_mark_without_position,
-		begins_without_position, cut,
+		begins_without_position, cut, kept_and_moved, kept_of_what_was_unplugged,
+		kept_no_longer, kept_and_synced,
 		lost_from_the_buffer,
 		protected_medium, protected_in_use, no_cartridge, next_volume, changed,
 		changed_while_writing, taken_out, identity, reset, reset_while_writing, load,
@@ -909,6 +1066,8 @@ static Suite *st_suite(void)
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 		tcase_add_test(tcase, tests[i]);
 	tcase_add_loop_test(tcase, phantom, 0, 4);
+	tcase_add_loop_test(tcase, kept_from_who_was_killed, 0, 2);
+	tcase_add_loop_test(tcase, kept_from_who_has_left, 0, 2);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -163,10 +163,25 @@ static struct json_object *run_text(void *context, struct json_object *request)
 	return answer;
 }
 
+/* It speaks with the client by itself; once. */
+static const char *take_it(void *context, int fd)
+{
+	static bool taken;
+
+	(void)context;
+	if (taken)
+		return "taken already";
+	taken = true;
+	ck_assert_int_eq(send(fd, "mine\n", 5, 0), 5);
+	close(fd);
+	return NULL;
+}
+
 static const struct control_command commands[] = {
-	{ "status", run_text },
-	{ "watch", run_text },
-	{ NULL, NULL },
+	{ "status", run_text, NULL },
+	{ "watch", run_text, NULL },
+	{ "take", NULL, take_it },
+	{ NULL, NULL, NULL },
 };
 
 static void *serve(void *context)
@@ -282,6 +297,29 @@ START_TEST(socket_half_closed)
 	expect(file, "was");
 	control_emit(s.control, "one", NULL);
 	expect(file, "\"event\":\"one\"");
+	fclose(file);
+	stop(&s);
+}
+END_TEST
+
+/* The connection is somebody else's; not one that watches, or waits for an answer. */
+START_TEST(socket_taken)
+{
+	struct served s;
+	FILE *file;
+
+	start(&s);
+	file = connect_to("{\"command\":\"watch\"}\n{\"command\":\"take\"}\n");
+	expect(file, "was");
+	expect(file, "{\"error\":\"it is for a connection of its own\"}");
+	fclose(file);
+	file = connect_to("{\"command\":\"take\"}\n");
+	expect(file, "mine");
+	ck_assert_int_eq(fgetc(file), EOF);
+	fclose(file);
+	file = connect_to("{\"command\":\"take\"}\n{\"command\":\"status\"}\n");
+	expect(file, "{\"error\":\"taken already\"}");
+	expect(file, "was");
 	fclose(file);
 	stop(&s);
 }
@@ -489,6 +527,7 @@ static Suite *tools_suite(void)
 	tcase_set_timeout(sockets, 60);
 	tcase_add_test(sockets, socket_answers);
 	tcase_add_test(sockets, socket_half_closed);
+	tcase_add_test(sockets, socket_taken);
 	tcase_add_test(sockets, socket_long_line);
 	tcase_add_test(sockets, socket_events);
 	tcase_add_test(sockets, socket_slow_watcher);

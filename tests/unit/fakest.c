@@ -63,6 +63,7 @@ static int fake_open(struct pmt_st *st, int flags)
 		return -EBUSY;
 	}
 	fake.open = true;
+	fake.dead = false;
 	fake.opens++;
 	fake.ready = fake.present;
 	fake.writing = false;
@@ -270,6 +271,7 @@ static int write_marks(int count)
 {
 	if (fake.st_protected)
 		return -EACCES;
+	fake.syncs += !count;
 	for (int i = 0; i < count; i++)
 		append(true, NULL, 0);
 	fake.file += fake.file >= 0 ? count : 0;
@@ -451,6 +453,8 @@ static int fake_ioctl(struct pmt_st *st, unsigned long request, void *argument)
 	struct mtpos *position = argument;
 
 	(void)st;
+	if (fake.dead)
+		return -ENODEV;
 	switch (request) {
 	case MTIOCTOP:
 		return fake_op(argument);
@@ -477,6 +481,7 @@ static int fake_ioctl(struct pmt_st *st, unsigned long request, void *argument)
 }
 
 const struct pmt_st_calls fake_calls = {
+	.keeps = true,
 	.open = fake_open,
 	.close = fake_close,
 	.read = fake_read,

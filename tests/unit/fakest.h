@@ -34,9 +34,11 @@ struct fake_drive {
 	uint32_t block_size, options;
 	int buffered, compression, locked;
 	bool writing, ready, st_protected;
+	bool dead;			/* what is open is of a drive that was unplugged */
 	/* What was done: */
 	bool open;
-	unsigned int opens, busy, waits, auto_marks, writes, sets, seeks, rewinds;
+	unsigned int opens, busy, waits, auto_marks, writes, sets, seeks, rewinds,
+		syncs;
 	size_t largest_read;
 };
 

@@ -434,7 +434,7 @@ void rig_init(struct rig *rig)
 int rig_open(struct rig *rig, const char *spec)
 {
 	_cleanup_free_ char *error = NULL;
-	int rc = pmt_drive_open(&rig->drive, spec, &error);
+	int rc = pmt_drive_open_kept(&rig->drive, spec, rig->keeper, &error);
 
 	if (rc) {
 		rig->drive = NULL;

@@ -53,6 +53,7 @@ bool mem_same(const struct mem_volume *, const struct mem_volume *);
 /* A session that notes warnings and events, and the drive attached to it. */
 struct rig {
 	struct pmt_drive *drive;
+	const struct pmt_keeper *keeper;	/* or NULL */
 	struct pmt_session session;
 	struct pmt_place place;		/* after the last command */
 	uint32_t number;
