@@ -26,7 +26,7 @@ CFLAGS = -std=gnu11 $(OPT) $(WARN) -pthread -fPIC $(shell pkg-config --cflags $(
 LDLIBS = $(shell pkg-config --libs $(PKGS)) -pthread
 
 LIB := $(sort $(wildcard lib/*.c lib/*/*.c))
-DAEMON := daemons/main.c daemons/control.c
+DAEMON := $(addprefix daemons/,main.c control.c handover.c keep.c)
 TOOL := $(sort $(wildcard tools/*.c))
 UNIT := $(sort $(wildcard tests/unit/check_*.c))
 UNIT_HELP := $(filter-out $(UNIT),$(sort $(wildcard tests/unit/*.c)))

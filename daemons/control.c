@@ -18,6 +18,7 @@
  * out), the connection to it is kept, and its end is the moment to take over.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <json-c/json.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -175,6 +176,24 @@ static void put_error(struct control *c, struct client *client, const char *what
 	put_object(c, client, object);
 }
 
+/* Nothing was asked by it before, nor will be behind it. */
+static void hand_out(struct control *c, struct client *client,
+		     const struct control_command *command)
+{
+	const char *error = "it is for a connection of its own";
+	int fd = fcntl(client->fd, F_DUPFD_CLOEXEC, 0);
+
+	if (fd >= 0 && !client->watching && !client->out_length)
+		error = command->take(c->context, fd);
+	if (!error) {
+		epoll_ctl(c->epoll, EPOLL_CTL_DEL, client->fd, NULL);
+		drop(c, client);
+		return;
+	}
+	closep(&fd);
+	put_error(c, client, "%s", error);
+}
+
 static void answer(struct control *c, struct client *client, struct json_object *request)
 {
 	struct json_object *name = NULL;
@@ -189,7 +208,10 @@ static void answer(struct control *c, struct client *client, struct json_object 
 	client->watching |= !strcmp(text, "watch");
 	for (const struct control_command *command = c->commands; command->name; command++)
 		if (!strcmp(text, command->name)) {
-			put_object(c, client, command->run(c->context, request));
+			if (command->take)
+				hand_out(c, client, command);
+			else
+				put_object(c, client, command->run(c->context, request));
 			return;
 		}
 	put_error(c, client, "unknown command \"%.64s\"", text);
@@ -448,19 +470,44 @@ static int make_folder(const char *folder)
 	return errno == EEXIST ? 0 : -errno;
 }
 
-static int set_address(struct control *c)
+static const char *run_folder(void)
 {
 	const char *folder = secure_getenv("PMT_RUNDIR");
-	int n;
 
-	if (!folder || !*folder)
-		folder = "/run/pmt";
-	c->address.sun_family = AF_UNIX;
-	n = snprintf(c->address.sun_path, sizeof(c->address.sun_path), "%s/%u.sock",
-		     folder, c->unit);
-	if (n + sizeof(".new") > sizeof(c->address.sun_path))
-		return -ENAMETOOLONG;
-	return make_folder(folder);
+	return folder && *folder ? folder : "/run/pmt";
+}
+
+static int find_address(uint32_t unit, struct sockaddr_un *address)
+{
+	int n = snprintf(address->sun_path, sizeof(address->sun_path), "%s/%u.sock",
+			 run_folder(), unit);
+
+	address->sun_family = AF_UNIX;
+	return n + sizeof(".new") > sizeof(address->sun_path) ? -ENAMETOOLONG : 0;
+}
+
+static int set_address(struct control *c)
+{
+	int err = find_address(c->unit, &c->address);
+
+	return err < 0 ? err : make_folder(run_folder());
+}
+
+int control_connect(uint32_t unit)
+{
+	struct sockaddr_un address = { 0 };
+	int err = find_address(unit, &address), fd;
+
+	if (err < 0)
+		return err;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
 }
 
 /* 1: a live daemon has the name, and c->elder is connected to it. */

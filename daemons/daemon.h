@@ -44,7 +44,7 @@ enum daemon_exit {
  * @option: takes one of them; -EINVAL: not understood, a message was logged.
  *	Optional.
  * @check: the words behind UNIT, before anything is opened; as @option
- * @open: makes the drive; *error as of pmt_drive_open
+ * @open: makes the drive; keeper and *error as of pmt_drive_open_kept
  */
 struct daemon_ops {
 	const char *name;
@@ -52,8 +52,8 @@ struct daemon_ops {
 	const struct option *options;
 	int (*option)(void *own, int val, const char *argument);
 	int (*check)(void *own, char **words, size_t n);
-	int (*open)(void *own, char **words, size_t n, struct pmt_drive **drive,
-		    char **error);
+	int (*open)(void *own, char **words, size_t n, const struct pmt_keeper *keeper,
+		    struct pmt_drive **drive, char **error);
 };
 
 #define DAEMON_OPTION 0x200
@@ -76,6 +76,8 @@ struct control_command {
 	const char *name;
 	/* The answer; NULL is out of memory. */
 	struct json_object *(*run)(void *context, struct json_object *request);
+	/* Instead: the connection is taken out of the socket's hands (NULL), or why not. */
+	const char *(*take)(void *context, int fd);
 };
 
 /* commands ends with an empty one.  Who was answered to "watch" gets the events. */
@@ -86,5 +88,39 @@ int control_fd(const struct control *);
 void control_dispatch(struct control *);
 /* An event to every watcher; details may be NULL, and is taken over. */
 void control_emit(struct control *, const char *event, struct json_object *details);
+/* To the daemon that has the unit's: a descriptor, or -errno. */
+int control_connect(uint32_t unit);
+
+/* keep.c: descriptors of real drives, which outlive the process */
+struct keep;
+
+struct kept {
+	struct kept *next;
+	char *name;
+	int fd;
+	char state[80];		/* what the drive that was closed last left of it, or "" */
+	bool used;		/* by a drive of this process */
+};
+
+struct keep *keep_new(void);
+void keep_free(struct keep *);
+const struct pmt_keeper *keep_keeper(const struct keep *);
+/* fd is taken over, whatever happens. */
+int keep_add(struct keep *, const char *name, int fd, const char *state);
+/* Those that none of the drives wanted. */
+void keep_close_unused(struct keep *);
+/* While no drive is open. */
+const struct kept *keep_list(const struct keep *);
+void keep_forget_states(struct keep *);
+
+/*
+ * handover.c: give waits for the successor: its pid, or -errno when it is sure that
+ * it has not taken the unit and never will.  take: the connection, on which
+ * handover_taken() says the last word, and closes it.
+ */
+int handover_give(int successor, int slave, const struct keep *, uint32_t unit,
+		  const char *spec);
+int handover_take(uint32_t unit, struct keep *, int *slave, char **spec);
+void handover_taken(int predecessor);
 
 #endif

@@ -10,7 +10,7 @@
  * and the server are closed by the main thread when the other has ended.
  *
  * Stopping is the library's pmt_server_stop: what was issued is executed, then
- * the thread ends.  There is no harder way to stop but SIGKILL, and after that
+ * the thread ends, or hands over to a successor (handover.c).  There is no harder way to stop but SIGKILL, and after that
  * the unit keeps its commands for the next server.
  */
 #include <errno.h>
@@ -38,17 +38,24 @@ struct daemon {
 	const char *unit_text;
 	char **words;		/* behind UNIT */
 	size_t n_words;
-	bool create;
+	bool create, take_over;
 	struct pmt_unit_config config;
 	char started[32];
+	struct keep *keep;
 
 	int signals, changed;	/* signalfd, eventfd */
 	struct control *control;	/* the main thread's; NULL: there is none */
 	pthread_t thread;
 
+	/* The serving thread's: the slave end while it has no server (-1: none), the
+	 * daemon that was taken over (-1), what it served. */
+	int slave, predecessor;
+	char *spec;
+
 	pthread_mutex_t lock;	/* of what follows */
 	struct pmt_drive *drive;
 	struct pmt_server *server;	/* once attached */
+	int successor;		/* who wants the unit, or -1 */
 	bool stopping, over;
 	enum daemon_exit code;	/* when over */
 };
@@ -132,10 +139,14 @@ static void set_log_control(struct control *control)
 	pthread_mutex_unlock(&log_to.lock);
 }
 
-enum { OPTION_UNIT = 0x100 };	/* those that the unit's configuration takes */
+enum {
+	OPTION_UNIT = 0x100,	/* those that the unit's configuration takes */
+	OPTION_TAKE_OVER,
+};
 
 static const struct option common_options[] = {
 	{ "create", no_argument, NULL, 'c' },
+	{ "take-over", no_argument, NULL, OPTION_TAKE_OVER },
 	{ "ring", required_argument, NULL, OPTION_UNIT },
 	{ "recovery", required_argument, NULL, OPTION_UNIT },
 	{ "eot", required_argument, NULL, OPTION_UNIT },
@@ -153,6 +164,7 @@ static int take_option(struct daemon *d, int val, const char *name)
 
 	switch (val) {
 	case 'c': d->create = true; break;
+	case OPTION_TAKE_OVER: d->take_over = true; break;
 	case 'q': log_to.level = LOG_WARNING; break;
 	case 'v': log_to.level = LOG_DEBUG; break;
 	case OPTION_UNIT: err = pmt_unit_config_parse(&d->config, name, optarg); break;
@@ -181,6 +193,18 @@ static int take_options(struct daemon *d, int argc, char **argv)
 	return code;
 }
 
+/* The drives of the daemon before are one word. */
+static int check_words(struct daemon *d)
+{
+	static char same[] = "";
+	char *words[] = { same };
+	bool given = d->n_words || !d->take_over;
+
+	if (!d->ops->check)
+		return 0;
+	return d->ops->check(d->own, given ? d->words : words, given ? d->n_words : 1);
+}
+
 static int take_words(struct daemon *d, int argc, char **argv)
 {
 	if (optind == argc) {
@@ -196,7 +220,11 @@ static int take_words(struct daemon *d, int argc, char **argv)
 		daemon_log(LOG_ERR, "--ring is for a new unit: with --create");
 		return -EINVAL;
 	}
-	return d->ops->check ? d->ops->check(d->own, d->words, d->n_words) : 0;
+	if (d->create && d->take_over) {
+		daemon_log(LOG_ERR, "--take-over is of a unit that is served, --create of a new one");
+		return -EINVAL;
+	}
+	return check_words(d);
 }
 
 static int take_arguments(struct daemon *d, int argc, char **argv)
@@ -217,7 +245,9 @@ static enum daemon_exit open_drive(struct daemon *d)
 {
 	_cleanup_free_ char *error = NULL;
 	struct pmt_drive *drive = NULL;
-	int err = d->ops->open(d->own, d->words, d->n_words, &drive, &error);
+	bool given = d->n_words || !d->spec;
+	int err = d->ops->open(d->own, given ? d->words : &d->spec, given ? d->n_words : 1,
+			       keep_keeper(d->keep), &drive, &error);
 
 	if (err < 0 && error)		/* of the specification */
 		daemon_log(LOG_ERR, "%s", error);
@@ -335,6 +365,13 @@ static void take_event(unsigned int event, const char *text, void *context)
 	emit_event(pmt_event_name(event), details);
 }
 
+static void close_slave(struct daemon *d)
+{
+	if (d->slave >= 0)
+		close(d->slave);
+	d->slave = -1;
+}
+
 static enum daemon_exit attach(struct daemon *d)
 {
 	struct pmt_server *server = NULL;
@@ -342,9 +379,14 @@ static enum daemon_exit attach(struct daemon *d)
 	int err;
 
 	snprintf(number, sizeof(number), "%u", d->config.unit);
-	err = pmt_server_open(&server, number, d->drive);
+	if (d->slave >= 0)
+		err = pmt_server_open_again(&server, d->slave, d->drive);
+	else
+		err = pmt_server_open(&server, number, d->drive);
 	if (err < 0)
 		return explain_attach(d, err);
+	close_slave(d);
+	keep_close_unused(d->keep);
 	pmt_server_set_event(server, take_event, d);
 	pthread_mutex_lock(&d->lock);
 	d->server = server;
@@ -398,17 +440,101 @@ static bool is_stopping(struct daemon *d)
 	return stopping;
 }
 
-static void *serve(void *context)
+/* Nobody serves the unit from now on, and it does not notice.  *spec: by what. */
+static void leave(struct daemon *d, char **spec)
 {
-	struct daemon *d = context;
-	enum daemon_exit code = open_drive(d);
+	struct pmt_server *server;
+	struct pmt_drive *drive;
 
-	if (!code && !is_stopping(d)) {
-		code = prepare_unit(d);
+	pthread_mutex_lock(&d->lock);
+	server = d->server;
+	drive = d->drive;
+	d->server = NULL;
+	d->drive = NULL;
+	pthread_mutex_unlock(&d->lock);
+	*spec = strdup(pmt_drive_text(drive));
+	d->slave = pmt_server_leave(server);
+	pmt_drive_close(drive);
+}
+
+/* False: it is still this daemon's. */
+static bool hand_over(struct daemon *d, int successor)
+{
+	_cleanup_free_ char *spec = NULL;
+	int pid = -ENOMEM;
+
+	leave(d, &spec);
+	if (spec)
+		pid = handover_give(successor, d->slave, d->keep, d->config.unit, spec);
+	close(successor);
+	pthread_mutex_lock(&d->lock);
+	d->successor = -1;
+	pthread_mutex_unlock(&d->lock);
+	if (pid >= 0) {
+		daemon_log(LOG_INFO, "unit %u is handed over to process %d", d->config.unit,
+			   pid);
+		return true;
+	}
+	daemon_log(LOG_WARNING, "unit %u was not taken over: %s", d->config.unit, strerror(-pid));
+	keep_forget_states(d->keep);
+	return false;
+}
+
+static int successor(struct daemon *d)
+{
+	int fd;
+
+	pthread_mutex_lock(&d->lock);
+	fd = d->successor;
+	pthread_mutex_unlock(&d->lock);
+	return fd;
+}
+
+/* Until it is stopped, or all is handed over. */
+static enum daemon_exit run_on(struct daemon *d)
+{
+	enum daemon_exit code = run(d);
+	int fd;
+
+	while (!code && (fd = successor(d)) >= 0) {
+		if (hand_over(d, fd) || is_stopping(d))
+			break;
+		code = open_drive(d);
 		if (!code)
 			code = attach(d);
 		if (!code)
 			code = run(d);
+	}
+	return code;
+}
+
+static enum daemon_exit begin(struct daemon *d)
+{
+	enum daemon_exit code = 0;
+
+	if (d->take_over)
+		d->predecessor = handover_take(d->config.unit, d->keep, &d->slave, &d->spec);
+	if (d->take_over && d->predecessor < 0)
+		code = DAEMON_FAILED;
+	if (!code)
+		code = open_drive(d);
+	if (!code && !is_stopping(d))
+		code = prepare_unit(d);
+	if (!code && !is_stopping(d))
+		code = attach(d);
+	return code;
+}
+
+static void *serve(void *context)
+{
+	struct daemon *d = context;
+	enum daemon_exit code = begin(d);
+
+	if (!code && d->server) {
+		if (d->predecessor >= 0)
+			handover_taken(d->predecessor);
+		d->predecessor = -1;
+		code = run_on(d);
 	}
 	pthread_mutex_lock(&d->lock);
 	d->code = code;
@@ -433,8 +559,13 @@ static const char *time_text(char *text, size_t size)
 static struct json_object *drive_status(struct daemon *d)
 {
 	_cleanup_free_ char *text = NULL;
+	int err = -ENODEV;
 
-	return pmt_drive_status_json(d->drive, &text) < 0 ? NULL : json_tokener_parse(text);
+	pthread_mutex_lock(&d->lock);
+	if (d->drive)
+		err = pmt_drive_status_json(d->drive, &text);
+	pthread_mutex_unlock(&d->lock);
+	return err < 0 ? NULL : json_tokener_parse(text);
 }
 
 static struct json_object *command_status(void *context, struct json_object *request)
@@ -470,7 +601,9 @@ static struct json_object *command_control(void *context, struct json_object *re
 		json_object_object_add(answer, "error", json_object_new_string("no \"line\""));
 		return answer;
 	}
-	err = pmt_drive_control(d->drive, json_object_get_string(line), &error);
+	pthread_mutex_lock(&d->lock);
+	err = d->drive ? pmt_drive_control(d->drive, json_object_get_string(line), &error) : -EAGAIN;
+	pthread_mutex_unlock(&d->lock);
 	if (err < 0)
 		json_object_object_add(answer, "error", json_object_new_string(
 				       error ? error : strerror(-err)));
@@ -497,13 +630,36 @@ static struct json_object *command_watch(void *context, struct json_object *requ
 	return event;
 }
 
+static const char *command_take_over(void *context, int fd)
+{
+	struct daemon *d = context;
+	const char *error = NULL;
+
+	pthread_mutex_lock(&d->lock);
+	if (d->stopping)
+		error = "the daemon that serves it is stopping; start without --take-over";
+	else if (d->successor >= 0 || !d->server)
+		error = "it is being handed over to another";
+	if (!error) {
+		d->successor = fd;
+		pmt_server_stop(d->server);
+	}
+	pthread_mutex_unlock(&d->lock);
+	if (!error) {
+		daemon_log(LOG_INFO, "asked to hand over: finishing what was issued");
+		emit_event("handing-over", NULL);
+	}
+	return error;
+}
+
 static void open_control(struct daemon *d)
 {
 	static const struct control_command commands[] = {
-		{ "status", command_status },
-		{ "watch", command_watch },
-		{ "control", command_control },
-		{ NULL, NULL },
+		{ "status", command_status, NULL },
+		{ "watch", command_watch, NULL },
+		{ "control", command_control, NULL },
+		{ "take-over", NULL, command_take_over },
+		{ NULL, NULL, NULL },
 	};
 	int err = control_open(&d->control, d->config.unit, commands, d);
 
@@ -633,12 +789,17 @@ static int set_up(struct daemon *d)
 	d->changed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (d->changed < 0)
 		return -errno;
+	d->keep = keep_new();
+	if (!d->keep)
+		return -ENOMEM;
 	return -pthread_create(&d->thread, NULL, serve, d);
 }
 
 static void tear_down(struct daemon *d)
 {
-	if (!d->stopping)
+	if (!d->stopping && d->code == DAEMON_STOPPED)
+		emit_stopping("handed over");
+	else if (!d->stopping)
 		emit_stopping(d->code == DAEMON_TAKEN ? "taken away" : "failed");
 	set_log_control(NULL);
 	control_close(d->control);
@@ -646,6 +807,11 @@ static void tear_down(struct daemon *d)
 		pmt_server_close(d->server);
 	if (d->drive)
 		pmt_drive_close(d->drive);
+	keep_free(d->keep);
+	free(d->spec);
+	close_slave(d);
+	if (d->predecessor >= 0)
+		close(d->predecessor);
 	close(d->changed);
 	close(d->signals);
 }
@@ -656,6 +822,7 @@ int daemon_main(const struct daemon_ops *ops, void *own, int argc, char **argv)
 		.ops = ops, .own = own,
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.signals = -1, .changed = -1,
+		.slave = -1, .predecessor = -1, .successor = -1,
 	};
 	int code, err;
 

@@ -11,6 +11,7 @@
 
 static const char help[] =
 	"Usage: tape-mirror [OPTION ...] UNIT SPEC [SPEC ...]\n"
+	"       tape-mirror --take-over [OPTION ...] UNIT [SPEC ...]\n"
 	"Serve pseudo tape UNIT (a number, or a node) by drives: every record to each.\n"
 	"A single SPEC is served as it is.  SPEC is described in pmt-drives(7).\n"
 	"\n"
@@ -20,6 +21,8 @@ static const char help[] =
 	"      --min N               with degrade: copies that have to live (default 1)\n"
 	"The unit:\n"
 	"  -c, --create              make it if it does not exist\n"
+	"      --take-over           from the daemon that serves it; without SPEC as that\n"
+	"                            one did.  If this one fails, that one goes on\n"
 	"      --ring SIZE           ring of a new unit, a power of two (default 64M)\n"
 	"      --recovery SECONDS    how long it waits for a next server, or forever\n"
 	"      --eot st|hold         at early warning every other write fails, or all do\n"
@@ -89,21 +92,21 @@ static int check(void *own, char **words, size_t n)
 	return error ? -EINVAL : 0;
 }
 
-static int open_mirror(void *own, char **words, size_t n, struct pmt_drive **drive,
-		       char **error)
+static int open_mirror(void *own, char **words, size_t n, const struct pmt_keeper *keeper,
+		       struct pmt_drive **drive, char **error)
 {
 	const struct mirror *m = own;
 	char text[64] = "";
 	int length = 0;
 
 	if (n == 1)
-		return pmt_drive_open(drive, words[0], error);
+		return pmt_drive_open_kept(drive, words[0], keeper, error);
 	if (m->policy)
 		length = snprintf(text, sizeof(text), "policy=%s", m->policy);
 	if (m->min)
 		snprintf(text + length, sizeof(text) - length, "&min=%lu", m->min);
-	return pmt_mirror_open(drive, (const char *const *)words, n, *text ? text : NULL,
-			       error);
+	return pmt_mirror_open_kept(drive, (const char *const *)words, n,
+				    *text ? text : NULL, keeper, error);
 }
 
 static const struct daemon_ops tape_mirror = {

@@ -125,7 +125,7 @@ serve() {
 # The same, but it need not become ready.
 start_server() {
 	local -a options=()
-	while [[ $1 == -* ]]; do
+	while [[ ${1:-} == -* ]]; do
 		options+=("$1")
 		if [[ $1 =~ ^--(policy|min|ring|recovery|eot)$ ]]; then
 			options+=("$2")

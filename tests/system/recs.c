@@ -2,8 +2,8 @@
 /*
  * recs: write records that can be told apart, and read them back
  *
- *	recs write [-f FIRST] [-m N] [-a FILE] [-k N] [-r N] [-w] [-x] NODE SIZE
- *		COUNT
+ *	recs write [-f FIRST] [-m N] [-a FILE] [-k N] [-l FILE] [-r N] [-w] [-x] NODE
+ *		SIZE COUNT
  *	recs read [-f FIRST] NODE SIZE
  *
  * Record n begins with the number n, in 8 bytes; the rest follows from n.  SIZE
@@ -13,7 +13,8 @@
  * acknowledged, M of them before a filemark that has returned.  It stops at the
  * first error.  -m: a filemark behind every N records.  -a: FILE has the two
  * numbers at every moment, for when this is killed.  -k: kill itself (SIGKILL)
- * behind N records.  -r: try a record again, N times in all, if it is refused
+ * behind N records.  -l: FILE has at the end how long the longest write(2) or mark
+ * took, in ms.  -r: try a record again, N times in all, if it is refused
  * with ENOSPC.  -w: before closing, wait for a line on standard input.  -x: do
  * not close, but exit.
  *
@@ -31,6 +32,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mtio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define RECORD_MAX (16u << 20)
@@ -38,10 +40,11 @@
 static struct {
 	uint64_t first, count, every, kill_at, retries;
 	uint64_t from, to;	/* sizes */
-	const char *acknowledged, *node;
+	const char *acknowledged, *node, *longest;
 	bool wait, leave;
 	uint64_t written, marked;
 	int log;
+	uint64_t longest_ms;
 	uint8_t *buffer, *wanted;
 } r = { .log = -1 };
 
@@ -89,11 +92,38 @@ static void acknowledge(void)
 		abort();
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void took(uint64_t since)
+{
+	uint64_t ms = now_ms() - since;
+
+	r.longest_ms = ms > r.longest_ms ? ms : r.longest_ms;
+}
+
+static void tell_longest(void)
+{
+	FILE *file = r.longest ? fopen(r.longest, "w") : NULL;
+
+	if (r.longest && (!file || fprintf(file, "%llu\n", (unsigned long long)r.longest_ms) < 0))
+		abort();
+	if (file)
+		fclose(file);
+}
+
 static int mark(int fd)
 {
 	struct mtop op = { .mt_op = MTWEOF, .mt_count = 1 };
+	uint64_t since = now_ms();
 	int result = ioctl(fd, MTIOCTOP, &op);
 
+	took(since);
 	if (result == 0) {
 		r.marked = r.written;
 		acknowledge();
@@ -104,12 +134,15 @@ static int mark(int fd)
 static int write_record(int fd, uint64_t n)
 {
 	size_t size = size_of(n);
+	uint64_t since;
 	ssize_t done;
 
 	make(r.buffer, n);
+	since = now_ms();
 	do {
 		done = write(fd, r.buffer, size);
 	} while (done < 0 && errno == ENOSPC && r.retries && r.retries--);
+	took(since);
 	if (done < 0)
 		return -1;
 	if ((size_t)done != size) {
@@ -139,6 +172,7 @@ static int write_all(void)
 	printf("%llu written, %llu marked, %s, ", (unsigned long long)r.written,
 	       (unsigned long long)r.marked, name(result));
 	fflush(stdout);
+	tell_longest();
 	if (r.wait)
 		getchar();
 	if (r.leave)
@@ -195,7 +229,7 @@ static bool take_options(int argc, char **argv)
 {
 	int opt;
 
-	while ((opt = getopt(argc, argv, "f:m:a:k:r:wx")) > 0)
+	while ((opt = getopt(argc, argv, "f:m:a:k:l:r:wx")) > 0)
 		switch (opt) {
 		case 'f':
 			r.first = strtoull(optarg, NULL, 0);
@@ -208,6 +242,9 @@ static bool take_options(int argc, char **argv)
 			break;
 		case 'k':
 			r.kill_at = strtoull(optarg, NULL, 0);
+			break;
+		case 'l':
+			r.longest = optarg;
 			break;
 		case 'r':
 			r.retries = strtoull(optarg, NULL, 0);

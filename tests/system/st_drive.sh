@@ -165,6 +165,61 @@ case_killed_server_under_marks() {
 	is "$(on_image "$T/a.tape")" "300 records, 43 marks" "the image"
 }
 
+# ---- descriptors that the service manager keeps ----
+
+# held SPEC...: a server that holder starts again when it is killed
+held() {
+	HELD=$T/held LOG=$T/held
+	holder tape-mirror "$UNIT" "$@" < /dev/null > "$HELD" 2>&1 &
+	HOLDER=$!
+	echo "$HOLDER" >> "$T/pids"
+	held_again 1
+}
+
+# held_again N: for the Nth time
+held_again() {
+	eventually 60 serves_again "$1" || { cat "$HELD" >&2; fail "no server"; }
+	SERVER=$(sed -n 's/^started //p' "$HELD" | tail -n 1)
+	echo "$SERVER" >> "$T/pids"
+}
+
+serves_again() { [ "$(grep -c 'serving unit' "$HELD")" -ge "$1" ]; }
+
+# st sees no close of a drive that another keeps open: there is no mark of its own.
+killed_and_held() {
+	local i n=1 writer
+	held "${SPECS[@]}"
+	recs write -a "$T/acks" "$NTAPE" "$1" 300 > "$T/said" &
+	writer=$!
+	echo "$writer" >> "$T/pids"
+	for i in 40 120 210; do
+		eventually 60 acknowledged "$i" || fail "the writer stands at $(cat "$T/acks")"
+		kill -KILL "$SERVER"
+		held_again $((n += 1))
+	done
+	is "$(grep -c 'goes on by the descriptor' "$HELD")" 3 "drives that were kept"
+	wait "$writer"
+	like "$(said)" '^300 written, [0-9]* marked, ok, close ok$' "the writer"
+	kill -TERM "$SERVER"
+	wait "$HOLDER" || fail "holder ended with $?"
+}
+
+# What st has written without a word, since its debugging was turned on.
+marks_of_its_own() { dmesg | grep -c "\[${1#/dev/n}\] Buffer flushed, [1-9]"; }
+
+case_killed_and_held() {
+	drives 20000000 1000000
+	new_unit --ring 4M
+	SPECS=("st:$A?room=900000" "image:$T/a.tape?capacity=40M")
+	echo 1 > /sys/bus/scsi/drivers/st/debug_flag
+	killed_and_held 5000-60000
+	is "$(marks_of_its_own "$A")" 0 "filemarks of st's own"
+	echo 0 > /sys/bus/scsi/drivers/st/debug_flag
+	is "$(grep -c "^stored $A" "$HELD")" 1 "times that it was opened"
+	is "$(tape "$A" 5000-60000)" "300 records, 1 marks" "the tape"
+	is "$(on_image "$T/a.tape")" "300 records, 1 marks" "the image"
+}
+
 # An ordinary stop leaves no mark.
 case_stopped_server() {
 	drives 8000000 1000000
@@ -397,6 +452,16 @@ case_tgt_killed_server() {
 	SPECS=("st:$A?room=900000" "image:$T/a.tape?capacity=40M")
 	serve "${SPECS[@]}"
 	killed_under 30000
+	is "$(tgt_tape 30000)" "300 records, 1 marks" "the tape"
+	is "$(on_image "$T/a.tape")" "300 records, 1 marks" "the image"
+}
+
+# It is taken to where it was by a rewind, before which st would write its mark.
+case_tgt_killed_and_held() {
+	tgt_drive
+	new_unit --ring 4M
+	SPECS=("st:$A?room=900000" "image:$T/a.tape?capacity=40M")
+	killed_and_held 30000
 	is "$(tgt_tape 30000)" "300 records, 1 marks" "the tape"
 	is "$(on_image "$T/a.tape")" "300 records, 1 marks" "the image"
 }
