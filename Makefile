@@ -19,11 +19,11 @@ CC ?= gcc
 OPT ?= -O2 -g
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 WARN += $(if $(CI),-Werror)
-PKGS := libnl-genl-3.0 libnl-3.0 json-c libsystemd
+PKGS := libnl-genl-3.0 libnl-3.0 json-c libsystemd zlib
 
 CPPFLAGS := -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Ikmod/uapi -Ilib
 CFLAGS = -std=gnu11 $(OPT) $(WARN) -pthread -fPIC $(shell pkg-config --cflags $(PKGS))
-LDLIBS = $(shell pkg-config --libs $(PKGS)) -pthread
+LDLIBS = $(shell pkg-config --libs $(PKGS)) -lbz2 -pthread
 
 LIB := $(sort $(wildcard lib/*.c lib/*/*.c))
 DAEMON := $(addprefix daemons/,main.c control.c handover.c keep.c)

@@ -182,6 +182,7 @@ struct pmt_spec {
  * does not know to PMT_UNKNOWN.  They return 0, one of enum pmt_at, or -errno:
  * -ENOSPC physical end (nothing written), -EIO medium error, -EBADMSG data that
  * does not match its checksum (medium error), -ENOMEDIUM, -EROFS protected,
+ * -EPERM written once and for all,
  * -ENODEV the drive is gone, -ENOTSUP, -ESTALE another medium may be in the drive,
  * -ECONNRESET it was reset and may stand anywhere, -EAGAIN it becomes ready.
  */
@@ -288,6 +289,7 @@ struct pmt_leaf {
 	} next;
 	bool ahead;		/* generation on the medium is later than the unit's */
 	bool fresh;		/* attached, has not executed yet: no HERE */
+	bool repeating;		/* write once: what comes may have been done already */
 	bool unsynced;		/* UNLOAD or LOAD failed for it once */
 	struct pmt_modes modes;
 	pthread_mutex_t lock;	/* what status() shows */

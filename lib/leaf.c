@@ -25,7 +25,10 @@
  * Commands that move nothing (TEST, MODE, SYNC, a count of 0 marks), and those that
  * are refused as illegal, answer with the place that they were given.
  *
- * Write-once media: a command before end of data is compared, never written.
+ * Write-once media: a command before end of data that may be a repeated one is
+ * compared, and done if it is the same.  It may be while nothing was added since
+ * attach, or since a CUT was refused; and where the application has not positioned.
+ * All else the primitives refuse, but for the marks at the end that they let go.
  *
  * The medium's state belongs to the thread that executes; leaf->lock guards
  * leaf->shown alone, which status() reads from any thread.
@@ -169,7 +172,7 @@ int pmt_leaf_attach(struct pmt_drive *drive, const struct pmt_session *session)
 	leaf->floor = session->place;
 	if (leaf->ahead)
 		leaf->floor = (struct pmt_place){ 0 };
-	leaf->fresh = true;
+	leaf->fresh = leaf->repeating = true;
 	leaf->modes = session->modes;
 	if (leaf->ops->set_modes && leaf->present)
 		rc = leaf->ops->set_modes(leaf, &leaf->modes);
@@ -189,6 +192,7 @@ static void sense_of_error(struct pmt_request *req, int rc, bool reading)
 		{ EIO, PMT_KEY_MEDIUM, 0x0c, 0x00 },
 		{ EBADMSG, PMT_KEY_MEDIUM, 0x0c, 0x00 },
 		{ EROFS, PMT_KEY_PROTECT, 0x27, 0x00 },
+		{ EPERM, PMT_KEY_PROTECT, 0x30, 0x0c },
 		{ ENOMEDIUM, PMT_KEY_NOT_READY, 0x3a, 0x00 },
 		{ EAGAIN, PMT_KEY_NOT_READY, 0x04, 0x01 },
 		{ ENOSPC, PMT_KEY_OVERFLOW, 0x00, 0x02 },
@@ -426,10 +430,17 @@ static bool written_once(const struct pmt_leaf *leaf)
 	       leaf->place.lbn != PMT_UNKNOWN && leaf->place.lbn < leaf->eod;
 }
 
-/* The record here is data already: 0; else -EROFS. */
+static bool may_be_repeated(const struct pmt_leaf *leaf, const struct pmt_command *cmd)
+{
+	return written_once(leaf) &&
+	       (leaf->repeating || !(cmd->flags & PMT_CMD_POSITIONED));
+}
+
+/* Is the record here data already?  1: yes, and it is passed; 0: no. */
 static int compare(struct pmt_leaf *leaf, const void *data, size_t length)
 {
 	_cleanup_free_ char *buffer = malloc(length + 1);
+	uint64_t lbn = leaf->place.lbn;
 	size_t found;
 	int rc;
 
@@ -438,16 +449,22 @@ static int compare(struct pmt_leaf *leaf, const void *data, size_t length)
 	rc = leaf->ops->read(leaf, buffer, length + 1, &found);
 	if (rc < 0)
 		return rc;
-	if (rc || found != length || memcmp(buffer, data, length))
-		return -EROFS;
-	return 0;
+	if (rc == 0 && found == length && memcmp(buffer, data, length) == 0)
+		return 1;
+	rc = leaf->ops->locate(leaf, leaf->place.partition, lbn);
+	return rc < 0 ? rc : 0;
 }
 
-static int put(struct pmt_leaf *leaf, const void *data, size_t length)
+static int put(struct pmt_leaf *leaf, const struct pmt_command *cmd, const void *data,
+	       size_t length)
 {
-	if (written_once(leaf))
-		return compare(leaf, data, length);
-	return leaf->ops->write(leaf, data, length);
+	int rc = may_be_repeated(leaf, cmd) ? compare(leaf, data, length) : 0;
+
+	if (rc)
+		return rc < 0 ? rc : 0;
+	rc = leaf->ops->write(leaf, data, length);
+	leaf->repeating = leaf->repeating && rc < 0;
+	return rc;
 }
 
 /* Of n records: one, or of blocks as many as the drive takes at once. */
@@ -458,7 +475,7 @@ static int put_some(struct pmt_leaf *leaf, const struct pmt_command *cmd, const 
 
 	if (cmd->block_size && leaf->ops->write_blocks && !written_once(leaf))
 		return leaf->ops->write_blocks(leaf, data, cmd->block_size, n, done);
-	rc = put(leaf, data, cmd->block_size ? cmd->block_size : cmd->length);
+	rc = put(leaf, cmd, data, cmd->block_size ? cmd->block_size : cmd->length);
 	*done = rc >= 0;
 	return rc;
 }
@@ -506,28 +523,41 @@ static void do_write(struct pmt_leaf *leaf, struct pmt_request *req)
 		write_records(leaf, req);
 }
 
-static int put_marks(struct pmt_leaf *leaf, uint32_t count, uint32_t *done)
+/* As many as are here already; it stands behind them. */
+static int compare_marks(struct pmt_leaf *leaf, uint32_t count, uint32_t *same)
 {
 	size_t found;
-	int rc = 0;
+	int rc;
 
-	*done = 0;
-	while (*done < count && written_once(leaf)) {
+	while (*same < count && written_once(leaf)) {
+		uint64_t lbn = leaf->place.lbn;
+
 		rc = leaf->ops->read(leaf, NULL, 0, &found);
 		if (rc < 0)
 			return rc;
-		if (rc != PMT_AT_MARK)
-			return -EROFS;
-		++*done;
-	}
-	if (*done < count) {
-		uint32_t now = 0;
-
-		rc = leaf->ops->marks(leaf, count - *done, &now);
-		*done += now;
-		return rc;
+		if (rc != PMT_AT_MARK) {
+			rc = leaf->ops->locate(leaf, leaf->place.partition, lbn);
+			return rc < 0 ? rc : 0;
+		}
+		++*same;
 	}
 	return 0;
+}
+
+static int put_marks(struct pmt_leaf *leaf, const struct pmt_command *cmd, uint32_t *done)
+{
+	uint32_t count = (uint32_t)cmd->count, now = 0;
+	int rc = 0;
+
+	*done = 0;
+	if (may_be_repeated(leaf, cmd))
+		rc = compare_marks(leaf, count, done);
+	if (rc < 0 || *done == count)
+		return rc;
+	rc = leaf->ops->marks(leaf, count - *done, &now);
+	*done += now;
+	leaf->repeating = leaf->repeating && !now;
+	return rc;
 }
 
 static int sync_medium(struct pmt_leaf *leaf)
@@ -540,7 +570,7 @@ static void write_marks(struct pmt_leaf *leaf, struct pmt_request *req)
 	const struct pmt_command *cmd = &req->cmd;
 	struct pmt_place before = leaf->place;
 	uint32_t written = 0;
-	int sync = 0, rc = put_marks(leaf, (uint32_t)cmd->count, &written);
+	int sync = 0, rc = put_marks(leaf, cmd, &written);
 
 	count_written(leaf, 0, 0, written);
 	if (written || (cmd->flags & PMT_CMD_POSITIONED))
@@ -581,7 +611,9 @@ static void do_cut(struct pmt_leaf *leaf, struct pmt_request *req)
 	if (!ready_to_write(leaf, req))
 		return;
 	if (!equal(leaf->place.lbn, leaf->eod))
-		rc = written_once(leaf) ? -EROFS : leaf->ops->cut(leaf);
+		rc = written_once(leaf) ? -EPERM : leaf->ops->cut(leaf);
+	/* What could not be brought back may be written again. */
+	leaf->repeating |= rc == -EPERM && req->cmd.op == PMT_OP_CUT;
 	if (rc < 0)
 		fail(leaf, req, rc);
 	else

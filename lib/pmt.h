@@ -325,6 +325,72 @@ struct pmt_place_text { char text[96]; };
 struct pmt_place_text pmt_place_text(const struct pmt_place *);
 
 /*
+ * The file of an image (imagefile.c), without a unit: its objects one by one, and
+ * what it says of itself.  One thread; the file is locked as by a drive.
+ *
+ * What goes wrong is logged.  -ENOENT, -EEXIST (create), -EBUSY another process has
+ * it, -EINVAL it is no image, or an option does not fit.
+ */
+struct pmt_imagefile;
+
+#define PMT_LABEL_MAX	32	/* bytes, UTF-8 */
+#define PMT_BARCODE_MAX	16	/* capital letters and digits */
+
+struct pmt_imagefile_options {
+	const char *format;	/* NULL: as it is; one that is made, as it is called */
+	bool write;
+	bool create;		/* and it does not exist yet */
+	bool salvage;		/* only to read: step over what is damaged */
+	bool worm;		/* of one that is made */
+	uint64_t capacity;	/* 0: what it says, or none */
+};
+
+struct pmt_imagefile_info {
+	const char *format;
+	bool worm, protected;
+	uint32_t partitions;
+	char uuid[40];		/* "" in a format that has none */
+	char label[PMT_LABEL_MAX + 1], barcode[PMT_BARCODE_MAX + 1];
+	/* Of the partition: */
+	char *path;		/* its file */
+	uint64_t objects, marks;	/* records and marks together; marks */
+	uint64_t size, capacity;	/* bytes of the file; 0 as the disk permits */
+	uint64_t end;		/* where the data ends */
+	uint64_t torn;		/* bytes at the end that are no whole record */
+	uint64_t damage;	/* bytes that salvage has stepped over */
+	uint64_t odd;		/* objects that are read, but break a rule */
+	uint32_t record_max;
+};
+
+int pmt_imagefile_open(struct pmt_imagefile **, const char *path,
+		       const struct pmt_imagefile_options *);
+/* Durably, if it was written.  Frees it, whatever is returned. */
+int pmt_imagefile_close(struct pmt_imagefile *);
+/* The texts live as long as it does.  -EINVAL: no such partition. */
+int pmt_imagefile_info(struct pmt_imagefile *, uint32_t partition,
+		       struct pmt_imagefile_info *);
+/* To the beginning of file number file.  -ENODATA: there is none. */
+int pmt_imagefile_seek(struct pmt_imagefile *, uint32_t partition, uint64_t file);
+int pmt_imagefile_seek_end(struct pmt_imagefile *);
+struct pmt_imagefile_place {
+	uint64_t lbn, file, block;
+};
+
+/* Where it stands. */
+struct pmt_imagefile_place pmt_imagefile_place(const struct pmt_imagefile *);
+/* One object; it stands behind it.  Also where it is damaged: -EIO, -EBADMSG. */
+enum pmt_imagefile_kind { PMT_IMAGEFILE_RECORD, PMT_IMAGEFILE_MARK, PMT_IMAGEFILE_END };
+int pmt_imagefile_read(struct pmt_imagefile *, void *buffer, size_t size, size_t *length);
+/* Here, and what is behind it is gone.  -ENOSPC, -EROFS, -EPERM written once; no
+ * length: a mark. */
+int pmt_imagefile_write(struct pmt_imagefile *, const void *data, size_t length);
+int pmt_imagefile_cut(struct pmt_imagefile *);	/* the data ends here */
+int pmt_imagefile_sync(struct pmt_imagefile *);
+/* NULL: as it is.  -ENOTSUP its format has none; -EPERM write-once, and it has one;
+ * -EINVAL too long, or of other characters. */
+int pmt_imagefile_label(struct pmt_imagefile *, const char *label, const char *barcode);
+
+/*
  * RMT (rmt/server.c): one client of the remote tape protocol, which sees drives as
  * tapes under st; see pmt-rmt(8).
  *

@@ -36,7 +36,8 @@ struct pmt_image {
 	const struct pmt_format *wanted;	/* NULL: as the file is */
 	uint64_t capacity_wanted, ew_wanted;	/* PMT_UNKNOWN: not given */
 	uint64_t ahead;
-	bool create, readonly, synchronous;
+	bool create, readonly, synchronous, salvage, worm;
+	bool says_worm;				/* the option is given */
 	/* The volume in the drive: */
 	uint64_t capacity, ew;			/* of all partitions together */
 	uint32_t count;
@@ -47,6 +48,13 @@ struct pmt_image {
 static struct pmt_image *image_of(struct pmt_leaf *leaf)
 {
 	return (struct pmt_image *)leaf;
+}
+
+struct pmt_tape *pmt_image_tape(struct pmt_leaf *leaf, uint32_t number)
+{
+	struct pmt_image *image = image_of(leaf);
+
+	return number < image->count ? &image->tapes[number] : NULL;
 }
 
 /* Volumes: opening, closing */
@@ -160,6 +168,8 @@ static int open_first(struct pmt_image *image)
 		.path = pmt_set_path(&image->set),
 		.readonly = image->readonly,
 		.create = image->create,
+		.salvage = image->salvage,
+		.wants_worm = image->worm,
 		.synchronous = image->synchronous,
 		.ahead = image->ahead,
 		.asked_for = image->wanted,
@@ -172,7 +182,11 @@ static int open_first(struct pmt_image *image)
 		r = pmt_tape_open(tape);
 	if (r == -ENOENT)
 		pmt_log(LOG_NOTICE, "%s: %s", tape->path, strerror(ENOENT));
-	return r;
+	if (r || !image->says_worm || image->worm == tape->worm)
+		return r;
+	pmt_log(LOG_ERR, "%s: is %s, and stays so: open it without worm=%s", tape->path,
+		tape->worm ? "write-once" : "not write-once", image->worm ? "yes" : "no");
+	return -EINVAL;
 }
 
 static int open_further(struct pmt_image *image, uint32_t number, bool create)
@@ -686,7 +700,7 @@ static int can_format(const struct pmt_image *image, uint32_t count, int64_t meg
 	if (!r && !image->tapes[0].format->format)
 		r = -ENOTSUP;
 	if (!r && image->leaf.worm)
-		r = -EROFS;
+		r = -EPERM;
 	return r ? r : plan(image, count, megabytes, table);
 }
 
@@ -897,18 +911,27 @@ static int take_format(struct pmt_image *image, const struct pmt_spec *spec)
 
 	if (r)
 		return r == -ENOENT ? 0 : r;
-	if (!strcmp(name, pmt_format_native.name))
-		image->wanted = &pmt_format_native;
-	else if (!strcmp(name, pmt_format_simh.name))
-		image->wanted = &pmt_format_simh;
-	else
-		pmt_log(LOG_ERR, "image: format is native or simh, not \"%s\"", name);
-	return image->wanted ? 0 : -EINVAL;
+	image->wanted = pmt_format_named(name);
+	if (!image->wanted)
+		return pmt_spec_refuse(spec, "format", pmt_format_names());
+	return 0;
 }
 
 static int optional(int r)
 {
 	return r == -ENOENT ? 0 : r;
+}
+
+static int take_kind(struct pmt_image *image, const struct pmt_spec *spec)
+{
+	int r = pmt_spec_bool(spec, "worm", &image->worm);
+
+	image->says_worm = r == 0;
+	r = optional(r);
+	if (!r)
+		r = optional(pmt_spec_bool(spec, "salvage", &image->salvage));
+	image->readonly |= image->salvage;
+	return r;
 }
 
 static int take_options(struct pmt_image *image, const struct pmt_spec *spec)
@@ -933,6 +956,8 @@ static int take_options(struct pmt_image *image, const struct pmt_spec *spec)
 		r = optional(pmt_spec_bool(spec, "readonly", &image->readonly));
 	if (!r)
 		r = optional(pmt_spec_bool(spec, "sync", &image->synchronous));
+	if (!r)
+		r = take_kind(image, spec);
 	if (!r)
 		r = optional(pmt_spec_number(spec, "ahead", AHEAD_MIN, INT64_MAX / 4,
 					     &image->ahead));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A tape in a file: what drives/image.c shares with the formats (native.c,
- * simh.c), with the files (tape.c) and with the volume set (set.c).
+ * simh.c, aws.c), with the files (tape.c) and with the volume set (set.c).
  *
  * A struct pmt_tape is one partition of the medium, which is one file: tape.c
  * has its opening, lock and space on disk.  image.c has the options, the medium
@@ -40,8 +40,14 @@ struct pmt_table {
 /* All return 0 or -errno. */
 struct pmt_format {
 	const char *name;
+	const char *suffix;	/* of the names of its files; NULL: of no use */
 	uint64_t start;		/* where the log begins */
+	bool readonly;		/* nothing is written in this format */
 	struct pmt_limits limits;
+	/* How many sound records are among the first objects, up to most; tape->format
+	 * is this one.  Optional: the file is told by another format's, or by its first
+	 * bytes. */
+	uint64_t (*probe)(struct pmt_tape *, uint64_t most);
 	/* Write what an empty medium begins with; the file is empty. */
 	int (*make)(struct pmt_tape *);
 	/* Find the end of data; -EINVAL and a message if it is not of this format.
@@ -75,9 +81,12 @@ struct pmt_format {
 	 * Optional; without it there is one partition.
 	 */
 	int (*format)(struct pmt_tape *, const struct pmt_table *);
+	/* Durably: tape->label and barcode.  Optional; without it they are empty. */
+	int (*label)(struct pmt_tape *);
 };
 
-extern const struct pmt_format pmt_format_native, pmt_format_simh;
+extern const struct pmt_format pmt_format_native, pmt_format_simh, pmt_format_e11,
+	pmt_format_aws, pmt_format_het;
 
 /*
  * A volume set: a target with one %d.  The state file ".NAME.set" beside the
@@ -100,8 +109,12 @@ struct pmt_tape {
 	uint32_t number;	/* of the partition */
 	char *path;		/* owned */
 	bool readonly, create, synchronous;
+	bool salvage;		/* readonly: step over what is damaged */
+	bool wants_worm;	/* write once, if it is made */
 	const struct pmt_format *asked_for;	/* NULL: as the file is */
 	uint8_t uuid[16];	/* of the medium; the first partition's file tells it */
+	/* Zeros to their ends: */
+	char label[PMT_LABEL_MAX + 1], barcode[PMT_BARCODE_MAX + 1];
 	uint64_t capacity;	/* bytes of the file; 0: what the disk gives */
 	uint64_t ew;		/* bytes kept for after early warning */
 	uint64_t ahead;		/* blocks are set aside so far beyond the data and ew;
@@ -118,6 +131,10 @@ struct pmt_tape {
 	uint64_t eod, files, blocks;	/* LBN, file and block of the end of data */
 	uint64_t size;		/* of the file; more than end only where a
 				 * protected or SIMH image has something behind */
+	/* What is not as it should be: */
+	uint64_t torn;		/* bytes at the end that are no whole record */
+	uint64_t damage;	/* bytes that were stepped over */
+	uint64_t odd;		/* objects that are read, but do not keep the rules */
 	uint64_t allocated;	/* blocks of the file reach to here */
 	uint64_t flushed;	/* the kernel was asked to write up to here */
 	bool can_allocate, reserving;
@@ -125,8 +142,17 @@ struct pmt_tape {
 	bool broken;		/* the disk failed us: no writing until load */
 };
 
+/* drives/image.c */
+
+/* Partition number of the volume that is in the drive; NULL: there is none. */
+struct pmt_tape *pmt_image_tape(struct pmt_leaf *, uint32_t number);
+
 /* tape.c */
 
+/* NULL: there is none of this name. */
+const struct pmt_format *pmt_format_named(const char *name);
+/* "native, simh ..." for messages. */
+const char *pmt_format_names(void);
 /* -ENOENT: it does not exist, and is not to be made.  Else a message is logged. */
 int pmt_tape_open(struct pmt_tape *);
 void pmt_tape_close(struct pmt_tape *);		/* frees path, too */

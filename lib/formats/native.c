@@ -69,7 +69,9 @@ struct native_header {
 	uint32_t partitions;	/* 1; 0 if divided */
 	uint32_t start;		/* of the log */
 	uint32_t partition;	/* that this file is */
-	uint8_t reserved[56];
+	char label[PMT_LABEL_MAX];	/* both: zeros behind what there is */
+	char barcode[PMT_BARCODE_MAX];
+	uint8_t reserved[8];
 	uint32_t crc;		/* of the bytes before */
 };
 static_assert(sizeof(struct native_header) == 128, "layout");
@@ -756,6 +758,15 @@ static int end_here(struct pmt_tape *tape)
 	return r;
 }
 
+/* Marks that end the data may go, but for the first of them. */
+static bool may_go(struct pmt_tape *tape, uint64_t lbn)
+{
+	uint64_t file, block;
+
+	return lbn && !native_place(tape, lbn, &file, &block) && !block &&
+	       tape->files - file == tape->eod - lbn;
+}
+
 static int native_cut(struct pmt_tape *tape, uint64_t lbn)
 {
 	struct native *n = tape->state;
@@ -765,8 +776,8 @@ static int native_cut(struct pmt_tape *tape, uint64_t lbn)
 
 	if (!c)
 		return -ENOMEM;
-	if (tape->worm)
-		return -EROFS;
+	if (tape->worm && !may_go(tape, lbn))
+		return -EPERM;
 	cursor_start(c);
 	if (lbn) {
 		r = group_of(tape, lbn - 1, &g);
@@ -931,7 +942,8 @@ static int native_make(struct pmt_tape *tape)
 		return -EIO;
 	else
 		make_version_4(h->uuid);
-	seal_header(h, tape->number ? FLAG_DIVIDED : 0);
+	seal_header(h, (tape->number ? FLAG_DIVIDED : 0) |
+		       (tape->wants_worm ? FLAG_WORM : 0));
 	n->seed = pmt_crc32c(0, h->uuid, sizeof(h->uuid));
 	cursor_start(&n->eod);
 	tape->table = (struct pmt_table){ 0 };
@@ -971,7 +983,7 @@ static int native_format(struct pmt_tape *tape, const struct pmt_table *table)
 {
 	struct native *n = tape->state;
 	bool divided = table->count > 1 || tape->number;
-	int r = tape->broken ? -EIO : 0;
+	int r = tape->broken ? -EIO : tape->worm ? -EPERM : 0;
 
 	if (!r && divided)
 		r = keep_away(tape, true);
@@ -982,6 +994,18 @@ static int native_format(struct pmt_tape *tape, const struct pmt_table *table)
 	tape->table = *table;
 	r = end_here(tape);
 	return r ? r : keep_away(tape, divided);
+}
+
+static int native_label(struct pmt_tape *tape)
+{
+	struct native *n = tape->state;
+	int r;
+
+	memcpy(n->header.label, tape->label, sizeof(n->header.label));
+	memcpy(n->header.barcode, tape->barcode, sizeof(n->header.barcode));
+	seal_header(&n->header, le32toh(n->header.flags));
+	r = pmt_tape_pwrite(tape, &n->header, sizeof(n->header), 0);
+	return r ? r : pmt_tape_flush(tape);
 }
 
 static bool is_ours(const struct pmt_tape *tape, const struct native_header *h)
@@ -1013,6 +1037,8 @@ static void take_header(struct pmt_tape *tape, struct native *n)
 	tape->medium = le64toh(words[0]) ^ le64toh(words[1]);
 	if (!tape->medium)
 		tape->medium = 1;
+	memcpy(tape->label, h->label, sizeof(h->label));
+	memcpy(tape->barcode, h->barcode, sizeof(h->barcode));
 	tape->worm = flags & FLAG_WORM;
 	tape->protected |= flags & FLAG_PROTECTED;
 	tape->capacity = le64toh(h->capacity);
@@ -1115,6 +1141,7 @@ static int find_checkpoint(struct pmt_tape *tape, bool *strict)
 		if (!good[which] && i)
 			continue;
 		tape->protected = true;
+		tape->odd++;
 		pmt_log(LOG_ERR, "%s: the end of the data is lost, "
 			"the image is for reading only", tape->path);
 	}
@@ -1147,6 +1174,7 @@ static int recover(struct pmt_tape *tape, bool strict)
 	n->eod = w->at;
 	publish(tape);
 	torn = size > tape->end ? size - tape->end : 0;
+	tape->torn = torn;
 	if (torn)
 		pmt_log(LOG_WARNING, "%s: %llu bytes behind LBN %llu are not a whole "
 			"record, %s", tape->path, (unsigned long long)torn,
@@ -1207,4 +1235,5 @@ const struct pmt_format pmt_format_native = {
 	.place = native_place,
 	.find_mark = native_find_mark,
 	.format = native_format,
+	.label = native_label,
 };

@@ -23,6 +23,7 @@
 #define MIB		(1ull << 20)
 #define AHEAD_LEAST	(64ull << 10)
 #define WRITEBACK	(8 * MIB)
+#define PROBE		64u	/* objects that tell a format */
 
 static bool disk_is_full(int r)
 {
@@ -279,11 +280,67 @@ static int publish_file(struct pmt_tape *tape, const char *temporary)
 	return pmt_sync_folder(tape->path);
 }
 
+static const struct pmt_format *const formats[] = {
+	&pmt_format_native, &pmt_format_simh, &pmt_format_e11, &pmt_format_aws,
+	&pmt_format_het,
+};
+#define N_FORMATS (sizeof(formats) / sizeof(formats[0]))
+
+const struct pmt_format *pmt_format_named(const char *name)
+{
+	for (size_t i = 0; i < N_FORMATS; i++)
+		if (!strcmp(formats[i]->name, name))
+			return formats[i];
+	return NULL;
+}
+
+const char *pmt_format_names(void)
+{
+	return "native, simh, e11, aws or het";
+}
+
+static const struct pmt_format *by_name(const char *path)
+{
+	const char *suffix = strrchr(path, '.');
+
+	for (size_t i = 0; suffix && i < N_FORMATS; i++)
+		if (formats[i]->suffix && !strcasecmp(suffix, formats[i]->suffix))
+			return formats[i];
+	return NULL;
+}
+
+/* Of a medium that is made. */
+static const struct pmt_format *usual(const struct pmt_tape *tape)
+{
+	const struct pmt_format *named = tape->asked_for;
+
+	if (!named)
+		named = by_name(tape->path);
+	return named ? named : &pmt_format_native;
+}
+
+static int can_make(const struct pmt_tape *tape)
+{
+	const struct pmt_format *format = usual(tape);
+
+	if (format->readonly)
+		pmt_log(LOG_ERR, "%s: the format %s is for reading only; aws is the same "
+			"without compression", tape->path, format->name);
+	else if (tape->wants_worm && !format->make)
+		pmt_log(LOG_ERR, "%s: the format %s has no write-once tapes; native has",
+			tape->path, format->name);
+	else
+		return 0;
+	return -EINVAL;
+}
+
 static int make_medium(struct pmt_tape *tape)
 {
-	int r = 0;
+	int r = can_make(tape);
 
-	tape->format = tape->asked_for ? tape->asked_for : &pmt_format_native;
+	if (r)
+		return r;
+	tape->format = usual(tape);
 	if (tape->format->make)
 		r = tape->format->make(tape);
 	if (!r && fsync(tape->fd))
@@ -298,8 +355,10 @@ static int create_file(struct pmt_tape *tape)
 {
 	_cleanup_free_ char *temporary = NULL;
 	uint64_t salt;
-	int r;
+	int r = can_make(tape);
 
+	if (r)
+		return r;
 	if (getrandom(&salt, sizeof(salt), 0) != sizeof(salt))
 		return -EIO;
 	if (asprintf(&temporary, "%s.%016llx.new", tape->path,
@@ -325,13 +384,40 @@ static int create_file(struct pmt_tape *tape)
 }
 
 /* -EINVAL: the file is not what it should be. */
+static int refuse(const struct pmt_tape *tape)
+{
+	pmt_log(LOG_ERR, "%s: not a tape image%s%s", tape->path,
+		tape->asked_for ? " of format " : "",
+		tape->asked_for ? tape->asked_for->name : "");
+	return -EINVAL;
+}
+
+/* The one with the most records; without any, the file's name decides. */
+static const struct pmt_format *probe(struct pmt_tape *tape)
+{
+	const struct pmt_format *best = NULL;
+	uint64_t most = 0;
+
+	for (size_t i = 0; i < N_FORMATS; i++) {
+		uint64_t records;
+
+		tape->format = formats[i];
+		records = formats[i]->probe ? formats[i]->probe(tape, PROBE) : 0;
+		if (records <= most)
+			continue;
+		best = formats[i];
+		most = records;
+	}
+	return best ? best : by_name(tape->path);
+}
+
 static int recognise(struct pmt_tape *tape)
 {
 	char magic[8] = "";
 	bool native;
 
 	if (tape->size == 0 && !tape->number) {
-		tape->format = tape->asked_for ? tape->asked_for : &pmt_format_native;
+		tape->format = usual(tape);
 		return tape->protected ? 0 : make_medium(tape);
 	}
 	if (tape->size >= sizeof(magic)) {
@@ -341,12 +427,14 @@ static int recognise(struct pmt_tape *tape)
 			return r;
 	}
 	native = !memcmp(magic, "PMTIMAGE", sizeof(magic));
-	tape->format = native ? &pmt_format_native : &pmt_format_simh;
-	if (!tape->asked_for || tape->asked_for == tape->format)
-		return 0;
-	pmt_log(LOG_ERR, "%s: not a tape image of format %s", tape->path,
-		tape->asked_for->name);
-	return -EINVAL;
+	if (native)
+		tape->format = &pmt_format_native;
+	else
+		tape->format = tape->asked_for ? tape->asked_for : probe(tape);
+	if (!tape->format || (tape->format == &pmt_format_native) != native ||
+	    (tape->asked_for && tape->asked_for != tape->format))
+		return refuse(tape);
+	return 0;
 }
 
 static int open_format(struct pmt_tape *tape)
@@ -359,6 +447,7 @@ static int open_format(struct pmt_tape *tape)
 	tape->broken = false;
 	tape->end = tape->format->start;
 	tape->eod = tape->files = tape->blocks = 0;
+	tape->torn = tape->damage = tape->odd = 0;
 	tape->table = (struct pmt_table){ 0 };
 	if (!tape->size && tape->format->make)
 		return 0;

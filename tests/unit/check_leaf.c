@@ -486,14 +486,57 @@ START_TEST(write_once_is_compared)
 	ck_good(rig_marks(&rig, 1));
 	ck_assert_uint_eq(medium->written, 5);
 	rig_write(&rig, "other");
-	ck_sense(PMT_KEY_PROTECT, 0x27, 0);
+	ck_sense(PMT_KEY_PROTECT, 0x30, 0x0c);
 	ck_assert_uint_eq(medium->volume.n, 5);
 	rig_do(&rig, (struct pmt_command){ .op = PMT_OP_CUT, .flags = PMT_CMD_POSITIONED,
 					   .place = { .generation = 1, .lbn = 2 } }, NULL);
-	ck_sense(PMT_KEY_PROTECT, 0x27, 0);
+	ck_sense(PMT_KEY_PROTECT, 0x30, 0x0c);
 	ck_good(rig_space(&rig, PMT_SPACE_EOD, 0));
 	ck_good(rig_write(&rig, "more"));
 	ck_assert_uint_eq(medium->volume.n, 6);
+}
+END_TEST
+
+/* POSITIONED at lbn; text "": a mark. */
+static void overwrite(uint64_t lbn, const char *text)
+{
+	struct pmt_command cmd = {
+		.op = *text ? PMT_OP_WRITE : PMT_OP_WRITE_FILEMARKS,
+		.flags = PMT_CMD_POSITIONED,
+		.place = { .generation = 1, .lbn = lbn, .file = PMT_UNKNOWN,
+			   .block = PMT_UNKNOWN },
+		.length = (uint32_t)strlen(text),
+		.count = !*text,
+	};
+
+	rig_do(&rig, cmd, (void *)(uintptr_t)text);
+}
+
+/* The same again is a repetition only until something was added. */
+START_TEST(write_once_is_not_written_again)
+{
+	open_mem();
+	write_some();
+	medium->worm = true;
+	reopen_at(1, 0);
+	overwrite(0, "one");
+	ck_good(rig.result.status);
+	overwrite(2, "");
+	ck_good(rig.result.status);
+	overwrite(5, "more");
+	ck_good(rig.result.status);
+	overwrite(0, "one");
+	ck_sense(PMT_KEY_PROTECT, 0x30, 0x0c);
+	overwrite(2, "");
+	ck_sense(PMT_KEY_PROTECT, 0x30, 0x0c);
+	/* A mirror could not bring it back: what it wrote comes again. */
+	rig_do(&rig, (struct pmt_command){ .op = PMT_OP_CUT, .flags = PMT_CMD_POSITIONED,
+					   .place = { .generation = 1, .lbn = 5 } }, NULL);
+	ck_sense(PMT_KEY_PROTECT, 0x30, 0x0c);
+	overwrite(5, "more");
+	ck_good(rig.result.status);
+	ck_assert_uint_eq(medium->volume.n, 6);
+	ck_assert_uint_eq(medium->cuts, 0);
 }
 END_TEST
 
@@ -774,6 +817,7 @@ int main(void)
 	tcase_add_test(tests, floor_at_attach_is_the_units_place);
 	tcase_add_test(tests, cut_at_the_end_writes_nothing);
 	tcase_add_test(tests, write_once_is_compared);
+	tcase_add_test(tests, write_once_is_not_written_again);
 	tcase_add_test(tests, adoption_is_remembered);
 	tcase_add_test(tests, guards_off_remember_nothing);
 	tcase_add_test(tests, another_cartridge_is_refused);

@@ -12,93 +12,12 @@
 #include <unistd.h>
 
 #include "folder.h"
-#include "internal.h"
+#include "onefile.h"
 #include "suite.h"
-
-static char file[128];
 
 static void setup(void)
 {
-	folder_make();
-	snprintf(file, sizeof(file), "%s", path("t.tap"));
-}
-
-static int try_tape(struct pmt_leaf **leaf, const char *options)
-{
-	char text[256], *error = NULL;
-	struct pmt_spec *spec;
-	int r;
-
-	snprintf(text, sizeof(text), "image:%s%s", file, options);
-	ck_assert_int_eq(pmt_spec_parse(text, &spec, &error), 0);
-	*leaf = calloc(1, pmt_image_drive.size);
-	(*leaf)->drive.ops = &pmt_image_drive;
-	r = pmt_image_drive.open(&(*leaf)->drive, spec);
-	pmt_spec_free(spec);
-	if (r) {
-		free(*leaf);
-		*leaf = NULL;
-	}
-	return r;
-}
-
-static struct pmt_leaf *tape(const char *options)
-{
-	struct pmt_leaf *leaf;
-
-	ck_assert_int_eq(try_tape(&leaf, options), 0);
-	return leaf;
-}
-
-static void drop(struct pmt_leaf *leaf)
-{
-	pmt_image_drive.close(&leaf->drive);
-	free(leaf);
-}
-
-/* A literal with zeros inside. */
-#define BYTES(text) (text), sizeof(text) - 1
-
-static void make(const char *bytes, size_t length)
-{
-	int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-
-	ck_assert_int_eq(write(fd, bytes, length), length);
-	close(fd);
-}
-
-static void file_is(const char *bytes, size_t length)
-{
-	char got[1000];
-	int fd = open(file, O_RDONLY);
-
-	ck_assert_int_eq(read(fd, got, sizeof(got)), length);
-	ck_assert_int_eq(memcmp(got, bytes, length), 0);
-	close(fd);
-}
-
-static int get(struct pmt_leaf *leaf, const char *want)
-{
-	char got[100] = "";
-	size_t n = 0;
-	int r = leaf->ops->read(leaf, got, sizeof(got), &n);
-
-	ck_assert_uint_eq(n, strlen(want));
-	ck_assert_str_eq(got, want);
-	return r;
-}
-
-static void put(struct pmt_leaf *leaf, const char *text)
-{
-	ck_assert_int_eq(leaf->ops->write(leaf, text, strlen(text)), 0);
-}
-
-static void put_marks(struct pmt_leaf *leaf, uint32_t count)
-{
-	uint32_t done;
-
-	ck_assert_int_eq(leaf->ops->marks(leaf, count, &done), 0);
-	ck_assert_uint_eq(done, count);
+	onefile_make("t.tap");
 }
 
 #define EVEN	"\4\0\0\0abcd\4\0\0\0"
@@ -109,7 +28,8 @@ static void put_marks(struct pmt_leaf *leaf, uint32_t count)
 #define HALF	"\377\377" GAP	/* what a record over a gap leaves */
 #define BAD	"\3\0\0\200bad\0\3\0\0\200"
 #define PRIVATE	"\2\0\0\060no\2\0\0\060"
-#define WORD	"\1\2\3\340"
+#define DESCR	"\3\0\0\340txt\0\3\0\0\340"
+#define WORD	"\1\2\3\160" "\1\2\3\360"
 
 START_TEST(writes_exactly)
 {
@@ -167,7 +87,7 @@ START_TEST(gaps_are_not_seen)
 	struct pmt_leaf *leaf;
 	int64_t left;
 
-	make(BYTES(GAP EVEN GAP GAP ODD HALF TMARK PRIVATE WORD EVEN GAP));
+	make(BYTES(GAP EVEN GAP GAP ODD HALF TMARK PRIVATE WORD DESCR EVEN GAP));
 	leaf = tape("");
 	ck_assert_uint_eq(leaf->eod, 4);
 	ck_assert_int_eq(get(leaf, "abcd"), 0);
@@ -273,14 +193,89 @@ START_TEST(broken_rules_are_refused)
 }
 END_TEST
 
-START_TEST(marks_alone_need_the_option)
+START_TEST(marks_alone_need_the_option_or_the_name)
 {
 	struct pmt_leaf *leaf;
 
 	make(BYTES(TMARK TMARK));
+	leaf = tape("");
+	ck_assert_uint_eq(leaf->eod, 2);
+	drop(leaf);
+	onefile_name("t.image");
+	make(BYTES(TMARK TMARK));
 	ck_assert_int_eq(try_tape(&leaf, ""), -EINVAL);
 	leaf = tape("?format=simh");
 	ck_assert_uint_eq(leaf->eod, 2);
+	drop(leaf);
+}
+END_TEST
+
+#define ODD_E11	"\3\0\0\0xyz\3\0\0\0"
+#define ONE_E11	"\1\0\0\0x\1\0\0\0"
+
+/* Nothing is cut where the last record is whole without its zero. */
+START_TEST(e11_is_recognised)
+{
+	struct pmt_leaf *leaf;
+
+	make(BYTES(EVEN ODD_E11 TMARK ODD_E11));
+	ck_assert_int_eq(try_tape(&leaf, "?format=simh"), -EINVAL);
+	leaf = tape("");
+	ck_assert_uint_eq(leaf->eod, 4);
+	ck_assert_int_eq(get(leaf, "abcd"), 0);
+	ck_assert_int_eq(get(leaf, "xyz"), 0);
+	ck_assert_int_eq(leaf->ops->to_eod(leaf), 0);
+	put(leaf, "x");
+	put_marks(leaf, 1);
+	drop(leaf);
+	file_is(BYTES(EVEN ODD_E11 TMARK ODD_E11 ONE_E11 TMARK));
+	leaf = tape("?format=e11");
+	ck_assert_uint_eq(leaf->eod, 6);
+	drop(leaf);
+	make(BYTES(EVEN ODD));
+	ck_assert_int_eq(try_tape(&leaf, "?format=e11"), -EINVAL);
+	file_is(BYTES(EVEN ODD));
+}
+END_TEST
+
+/* Words that only reading backwards meets, and lengths beyond the standard. */
+START_TEST(words_that_are_none)
+{
+	static const char *const words[] = {
+		"\0\0\376\377", "\376\377\376\377", "\0\0\0\001",
+	};
+	char bytes[20];
+	struct pmt_leaf *leaf;
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+		memcpy(bytes, EVEN, 12);
+		memcpy(bytes + 12, words[i], 4);
+		memcpy(bytes + 16, TMARK, 4);
+		make(bytes, sizeof(bytes));
+		ck_assert_int_eq(try_tape(&leaf, ""), -EINVAL);
+		file_is(bytes, sizeof(bytes));
+	}
+}
+END_TEST
+
+/* What is whole behind the damage is read, and nothing is written. */
+START_TEST(salvage)
+{
+	struct pmt_leaf *leaf;
+
+	make(BYTES(ODD "\4\0\0\0efgh\5\0\0\0" EVEN TMARK "\1\2\3" EVEN ODD));
+	ck_assert_int_eq(try_tape(&leaf, ""), -EINVAL);
+	leaf = tape("?salvage=yes");
+	ck_assert(leaf->protected);
+	ck_assert_uint_eq(leaf->eod, 5);
+	ck_assert_int_eq(get(leaf, "xyz"), 0);
+	ck_assert_int_eq(get(leaf, "abcd"), 0);
+	ck_assert_int_eq(get(leaf, ""), PMT_AT_MARK);
+	ck_assert_int_eq(get(leaf, "abcd"), 0);
+	ck_assert_int_eq(get(leaf, "xyz"), 0);
+	ck_assert_int_eq(get(leaf, ""), PMT_AT_EOD);
+	ck_assert_int_eq(leaf->ops->locate(leaf, 0, 1), 0);
+	ck_assert_int_eq(get(leaf, "abcd"), 0);
 	drop(leaf);
 }
 END_TEST
@@ -319,7 +314,10 @@ int main(void)
 	tcase_add_test(c, torn_tails);
 	tcase_add_test(c, last_length_differs);
 	tcase_add_test(c, broken_rules_are_refused);
-	tcase_add_test(c, marks_alone_need_the_option);
+	tcase_add_test(c, marks_alone_need_the_option_or_the_name);
+	tcase_add_test(c, e11_is_recognised);
+	tcase_add_test(c, words_that_are_none);
+	tcase_add_test(c, salvage);
 	tcase_add_test(c, written_over_in_the_middle);
 	suite_add_tcase(s, c);
 	return run_suite(s);

@@ -119,6 +119,8 @@ static int append(struct mem *mem, const void *data, size_t length, bool mark)
 	uint64_t full = medium->capacity ? bytes_before(mem) + length : 0;
 	struct mem_record *records;
 
+	if (medium->worm && mem->at < volume->n)
+		return -EPERM;
 	if (full > medium->capacity || (medium->most && mem->at >= medium->most))
 		return -ENOSPC;
 	free_records(volume, mem->at);
