@@ -96,5 +96,6 @@ int verb_control(struct tool *);
 int verb_copy(struct tool *);
 int verb_verify(struct tool *);
 int verb_map(struct tool *);
+int verb_image(int argc, char **argv);	/* all its command line */
 
 #endif

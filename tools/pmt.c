@@ -25,7 +25,8 @@ enum {
 
 #define TAPE	(NO_KERNEL | FROM | TO | PARTITION | VOLUMES | WAIT | JSON)
 
-enum wants { NO_UNIT, MAY_UNIT, MUST_UNIT, UNIT_AND_WORDS, A_SPEC, SPECS, TWO_SPECS };
+enum wants { NO_UNIT, MAY_UNIT, MUST_UNIT, UNIT_AND_WORDS, A_SPEC, SPECS, TWO_SPECS,
+	     ITS_OWN };
 
 /* In the list, behind the verb, and how many words of it there can be. */
 static const struct {
@@ -39,6 +40,7 @@ static const struct {
 	[A_SPEC] = { "SPEC", " SPEC", 1, 1 },
 	[SPECS] = { "SPEC ...", " SPEC [SPEC ...]", 1, 16 },
 	[TWO_SPECS] = { "SPEC ...", " SOURCE TARGET [TARGET ...]", 2, 17 },
+	[ITS_OWN] = { "...", "", 0, 0 },
 };
 
 static const struct verb {
@@ -48,6 +50,7 @@ static const struct verb {
 	/* Either: a file of its own, or one call. */
 	int (*run)(struct tool *);
 	int (*call)(struct pmt_control *, uint32_t unit);
+	int (*own)(int argc, char **argv);	/* or a command line of its own */
 } verbs[] = {
 	{ "new", "make a unit",
 	  MAY_UNIT, RING | RECOVERY | EOT | JSON, .run = verb_new },
@@ -73,6 +76,7 @@ static const struct verb {
 	  SPECS, TAPE, .run = verb_verify },
 	{ "map", "show what is on a tape",
 	  A_SPEC, TAPE | SVG, .run = verb_map },
+	{ "image", "look into tape images, convert, repair", ITS_OWN, 0, .own = verb_image },
 };
 #define N_VERBS (sizeof(verbs) / sizeof(verbs[0]))
 
@@ -316,6 +320,8 @@ static int run_verb(const struct verb *v, int argc, char **argv)
 	char name[32];
 	int code, err;
 
+	if (v->own)
+		return v->own(argc, argv);
 	snprintf(name, sizeof(name), "pmt %s", v->name);
 	argv[0] = name;
 	code = take_options(&t, v, argc, argv);

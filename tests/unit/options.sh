@@ -34,15 +34,16 @@ of_help() {
 
 # "Fl abc" is -a, -b and -c.
 of_page() {
-	local page=$top/man/$1.8
+	local page=$top/man/$1
 	{
 		grep -oE '\bFl -[a-z-]+' "$page" | sed 's/^Fl -/--/'
 		grep -oE '\bFl [a-zA-Z]+' "$page" | sed 's/^Fl //' | grep -o . | sed 's/^/-/'
 	} | sort -u
 }
 
+# check PROGRAM VERBS PAGE
 check() {
-	local program=$1 verbs=$2 texts difference
+	local program=$1 verbs=$2 page=$3 texts difference
 	if [ ! -x "$bin/$program" ]; then
 		echo "options.sh: no $bin/$program"
 		exit 77
@@ -52,16 +53,27 @@ check() {
 	trap "rm -f $texts" EXIT
 	helps "$program" "$verbs" > "$texts"
 	[ -n "$(of_help < "$texts")" ] || fail "$program --help shows no options"
-	difference=$(diff <(of_help < "$texts") <(of_page "$program")) ||
+	difference=$(diff <(of_help < "$texts") <(of_page "$page")) ||
 		fail "$program: --help (<) and its page (>) differ:"$'\n'"$difference"
 }
 
 verbs=$("$bin/pmt" --help 2>/dev/null | sed -nE 's/^  ([a-z]+) .*/\1/p')
-check pmt "$verbs"
+own=$(grep -vx image <<< "$verbs")
+check pmt "$own" pmt.8
+# The rest of its command line is a page of its own.
+image=$("$bin/pmt" image --help)
+[ "$(wc -l <<< "$image")" -le 24 ] && [ "$(wc -L <<< "$image")" -le 80 ] ||
+	fail "pmt image --help is too large for a terminal"
+difference=$(diff <(of_help <<< "$image") <(of_page pmt-image.1)) ||
+	fail "pmt image: --help (<) and its page (>) differ:"$'\n'"$difference"
+for verb in $(sed -nE 's/.* pmt image ([a-z]+) .*/\1/p' <<< "$image"); do
+	grep -q "^\.It Cm $verb\$" "$top/man/pmt-image.1" ||
+		fail "pmt image $verb is not in the page"
+done
 for verb in $verbs; do
 	grep -qE "^\.It .*(Ic|Cm) $verb( |$)" "$top/man/pmt.8" ||
 		fail "pmt $verb is not in the page"
 done
-check tape-mirror ""
-check pmt-rmt ""
+check tape-mirror "" tape-mirror.8
+check pmt-rmt "" pmt-rmt.8
 exit $status
