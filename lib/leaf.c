@@ -1073,6 +1073,15 @@ static bool keeps_place(const struct pmt_leaf *leaf, const struct pmt_request *r
 	       place->generation == leaf->place.generation;
 }
 
+/* The room is that of where the drive stands: of elsewhere, none is promised. */
+static void stays(struct pmt_leaf *leaf, struct pmt_request *req)
+{
+	if (!pmt_place_same(&leaf->place, &req->cmd.place) &&
+	    req->result.room != PMT_UNKNOWN)
+		req->result.room = 0;
+	req->result.place = req->cmd.place;
+}
+
 static void execute(struct pmt_leaf *leaf, struct pmt_request *req,
 		    const struct operation *operation)
 {
@@ -1083,9 +1092,9 @@ static void execute(struct pmt_leaf *leaf, struct pmt_request *req,
 	pmt_result_good(req);
 	operation->execute(leaf, req);
 	req->result.place = leaf->place;
-	if (keeps_place(leaf, req, operation->flags))
-		req->result.place = req->cmd.place;
 	req->result.room = room(leaf);
+	if (keeps_place(leaf, req, operation->flags))
+		stays(leaf, req);
 }
 
 void pmt_leaf_execute(struct pmt_drive *drive, struct pmt_request *req)

@@ -159,6 +159,25 @@ START_TEST(fixed_stops_at_mark_and_end)
 }
 END_TEST
 
+/* A new server's drive is at the beginning, the unit is not. */
+START_TEST(room_is_of_the_place)
+{
+	medium->capacity = 10;
+	open_mem();
+	ck_good(rig_write(&rig, "12345"));
+	ck_good(rig_op(&rig, PMT_OP_TEST));
+	ck_assert_uint_eq(rig.result.room, 5);
+	rig_close(&rig);
+	rig.session.place.lbn = 1;
+	rig.session.place.block = 1;
+	open_mem();
+	ck_good(rig_op(&rig, PMT_OP_TEST));
+	ck_assert_uint_eq(rig.result.room, 0);
+	ck_good(rig_write(&rig, "6"));
+	ck_assert_uint_eq(rig.result.room, 4);
+}
+END_TEST
+
 START_TEST(early_warning_and_end)
 {
 	medium->capacity = 10;
@@ -800,6 +819,7 @@ int main(void)
 	tcase_add_test(tests, longer_record);
 	tcase_add_test(tests, fixed_blocks);
 	tcase_add_test(tests, fixed_stops_at_mark_and_end);
+	tcase_add_test(tests, room_is_of_the_place);
 	tcase_add_test(tests, early_warning_and_end);
 	tcase_add_test(tests, part_of_fixed_blocks_fits);
 	tcase_add_test(tests, marks_and_sync);
