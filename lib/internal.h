@@ -74,6 +74,7 @@ struct pmt_session {
 	uint64_t medium[PMT_MEDIUM_WORDS];
 	uint32_t cookie;	/* of the last result: the root's word to its successor */
 	uint32_t depth;		/* requests at once, at most */
+	bool waiting;		/* commands that an earlier server may have begun */
 	/*
 	 * The drive met early warning at place; any thread, at once, before the
 	 * result is done.  May be NULL.

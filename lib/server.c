@@ -432,9 +432,19 @@ static void server_take(struct pmt_server *server, const struct pmt_kept *kept)
 	server->session.modes = kept->modes;
 	memcpy(server->session.medium, kept->medium, sizeof(kept->medium));
 	server->session.cookie = kept->cookie;
+	server->session.waiting = kept->first != kept->tail;
 	atomic_store(&server->next, kept->first);
 	server->done = kept->first;
 	server->cancel = kept->first;
+}
+
+/* What the server before has announced holds until the application writes before it. */
+static void server_recall_warning(struct pmt_server *server)
+{
+	const struct pmt_early_warning *ew = &server->view.server->ew;
+
+	if (ew->seq && !(ew->seq & 1))
+		server->ew = *ew;
 }
 
 /* The drive first: if it can not, the unit does not notice. */
@@ -457,6 +467,7 @@ static int server_attach(struct pmt_server *server)
 			" (it is broken; 'pmt abort' makes it usable again)" : "");
 		return ret;
 	}
+	server_recall_warning(server);
 	if (memcmp(&attach.kept.place, &server->info.kept.place,
 		   sizeof(attach.kept.place))) {
 		/* The recovery time ended just now; begin where the unit is. */

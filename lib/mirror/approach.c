@@ -13,7 +13,9 @@
  *     was told is written; it may differ;
  *   - a write where the application has positioned: refused (NOT READY 04/03)
  *     if the place is the end of data of one copy and another is longer: they
- *     are no twins, and appending to the shorter one would cut the longer.
+ *     are no twins, and appending to the shorter one would cut the longer.  But
+ *     if they were when the last command was done, and others wait since, what
+ *     one has more is of these, which an earlier server had begun.
  *
  * Copies with different ends are read: the longest is the reader.  A copy that
  * ends before the session's place thus fails at the first write.
@@ -24,13 +26,19 @@
  */
 #include "mirror.h"
 
+/* What a copy has behind the place was written by a command that is not done. */
+static bool is_ours(const struct mirror *m, const struct pmt_command *cmd)
+{
+	return m->twins || !(cmd->flags & PMT_CMD_POSITIONED);
+}
+
 /* Where the application appends, one copy ends and another does not. */
 static bool are_twins(const struct mirror *m, const struct pmt_command *cmd)
 {
 	bool ends = false, goes_on = false;
 
-	if (!(cmd->flags & PMT_CMD_POSITIONED) || cmd->op == PMT_OP_CUT ||
-	    cmd->place.lbn == PMT_UNKNOWN || cmd->place.lbn == 0)
+	if (is_ours(m, cmd) || cmd->op == PMT_OP_CUT || cmd->place.lbn == PMT_UNKNOWN ||
+	    cmd->place.lbn == 0)
 		return true;
 	for (unsigned int i = 0; i < m->n; i++) {
 		const struct part *part = &m->copies[i].own;
@@ -44,16 +52,6 @@ static bool are_twins(const struct mirror *m, const struct pmt_command *cmd)
 		goes_on = goes_on || eod > cmd->place.lbn;
 	}
 	return !ends || !goes_on;
-}
-
-static void note_ends(struct mirror *m, uint32_t partition)
-{
-	m->ends_in = partition;
-	for (unsigned int i = 0; i < m->n; i++)
-		if (is_healthy(&m->copies[i]))
-			m->copies[i].eod = mirror_is_good(&m->copies[i].own) ?
-						   m->copies[i].own.req.result.eod :
-						   PMT_UNKNOWN;
 }
 
 static bool approach_failed(struct mirror *m, struct pmt_command *cmd)
@@ -84,12 +82,14 @@ static void approach_write(struct mirror *m, struct pmt_command *cmd)
 	if (approach_failed(m, cmd))
 		return;
 	mirror_ask_all(m, &test);
+	mirror_note_ends(m, cmd->place.partition);
+	m->tails = is_ours(m, cmd) && !mirror_end_alike(m);
+	m->twins = m->twins || mirror_end_alike(m);
 	if (are_twins(m, cmd)) {
 		m->stand = cmd->place;
 		m->stands = true;
 		return;
 	}
-	note_ends(m, cmd->place.partition);
 	mirror_warn_ends(m);
 	mirror_refuse_first(m, cmd, &no_twins);
 }
@@ -104,7 +104,8 @@ static void approach_partition(struct mirror *m, const struct pmt_command *cmd)
 
 	mirror_ask_all(m, &go);
 	mirror_ask_all(m, &test);
-	note_ends(m, cmd->argument);
+	mirror_note_ends(m, cmd->argument);
+	m->twins = mirror_end_alike(m);
 	mirror_warn_ends(m);
 	mirror_choose_reader(m);
 }

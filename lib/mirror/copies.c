@@ -35,7 +35,6 @@ unsigned int mirror_first_healthy(const struct mirror *m)
 	return 0;
 }
 
-/* The longest, of equals the first; one that has too much only at need. */
 void mirror_choose_reader(struct mirror *m)
 {
 	const struct copy *best = NULL;
@@ -75,12 +74,12 @@ static void explain(struct copy *copy, const struct pmt_request *req)
 		 req->result.asc, req->result.ascq);
 }
 
-/* By the keeper, that alone settles: the lock can be left for the event. */
 void mirror_mark(struct mirror *m, struct copy *copy, const struct pmt_request *req,
 		 bool failed)
 {
 	explain(copy, req);
 	copy->state = failed ? COPY_FAILED : COPY_LONGER;
+	copy->end = req->cmd.place.lbn;
 	if (!is_healthy(&m->copies[m->reader]))
 		mirror_choose_reader(m);
 	pthread_mutex_unlock(&m->lock);
@@ -88,19 +87,15 @@ void mirror_mark(struct mirror *m, struct copy *copy, const struct pmt_request *
 	pthread_mutex_lock(&m->lock);
 }
 
-/*
- * What the next mirror over these copies must know, as it can not see it: a bit
- * for each copy that was dropped, and in the upper half for each that is longer.
- */
 uint32_t mirror_cookie(const struct mirror *m)
 {
-	uint32_t bits = 0;
+	uint32_t bits = m->twins ? MIRROR_TWINS : 0;
 
 	for (unsigned int i = 0; i < m->n; i++) {
 		if (m->copies[i].state == COPY_FAILED)
 			bits |= UINT32_C(1) << i;
 		else if (m->copies[i].state == COPY_LONGER)
-			bits |= UINT32_C(1) << (i + MIRROR_COPIES_MAX);
+			bits |= UINT32_C(1) << (i + MIRROR_LONGER);
 	}
 	return bits;
 }
@@ -135,6 +130,26 @@ void mirror_combine_medium(struct mirror *m, const struct slot *slot,
 	result->eod = same ? eod : PMT_UNKNOWN;
 }
 
+void mirror_note_ends(struct mirror *m, uint32_t partition)
+{
+	m->ends_in = partition;
+	for (unsigned int i = 0; i < m->n; i++)
+		if (is_healthy(&m->copies[i]))
+			m->copies[i].eod = mirror_is_good(&m->copies[i].own) ?
+						   m->copies[i].own.req.result.eod :
+						   PMT_UNKNOWN;
+}
+
+bool mirror_end_alike(const struct mirror *m)
+{
+	uint64_t end = m->copies[m->reader].eod;
+
+	for (unsigned int i = 0; i < m->n; i++)
+		if (m->copies[i].state == COPY_OK && m->copies[i].eod != end)
+			return false;
+	return end != PMT_UNKNOWN;
+}
+
 void mirror_warn_ends(const struct mirror *m)
 {
 	uint64_t least = PMT_UNKNOWN, most = 0;
@@ -158,7 +173,6 @@ void mirror_warn_ends(const struct mirror *m)
 			m->drive.text, text);
 }
 
-/* The least that is known: who does not know has a finite window. */
 uint64_t mirror_least_room(const struct mirror *m, const struct slot *slot)
 {
 	uint64_t room = PMT_UNKNOWN;
@@ -176,6 +190,7 @@ uint64_t mirror_least_room(const struct mirror *m, const struct slot *slot)
 void mirror_forget_data(struct mirror *m)
 {
 	m->ends_in = 0;
+	m->twins = false;
 	for (unsigned int i = 0; i < m->n; i++) {
 		m->copies[i].eod = PMT_UNKNOWN;
 		if (m->copies[i].state == COPY_LONGER)
@@ -232,8 +247,8 @@ static void make_session(struct mirror *m, struct copy *copy,
 	copy->session.early_warning = copy_warns;
 	copy->session.event = copy_event;
 	copy->session.context = copy;
-	copy->state = session->cookie >> (i + MIRROR_COPIES_MAX) & 1 ? COPY_LONGER : COPY_OK;
-	copy->eod = PMT_UNKNOWN;
+	copy->state = session->cookie >> (i + MIRROR_LONGER) & 1 ? COPY_LONGER : COPY_OK;
+	copy->eod = copy->end = PMT_UNKNOWN;
 	copy->reason[0] = '\0';
 }
 
@@ -339,7 +354,15 @@ static bool same_partitions(const struct mirror *m, const uint32_t *count)
 	return true;
 }
 
-/* What the copies hold; -ESTALE: not what the folded word says. */
+/* Those that are longer: where the others end, by whom the reader is. */
+static void find_ends(struct mirror *m)
+{
+	for (unsigned int i = 0; i < m->n; i++)
+		if (m->copies[i].state == COPY_LONGER &&
+		    m->copies[m->reader].state == COPY_OK)
+			m->copies[i].end = m->copies[m->reader].eod;
+}
+
 int mirror_look(struct mirror *m, const struct pmt_session *session)
 {
 	uint64_t last = session->medium[PMT_MEDIUM_WORDS - 1], fold = 0;
@@ -375,6 +398,9 @@ int mirror_look(struct mirror *m, const struct pmt_session *session)
 		return -EINVAL;
 	mirror_choose_reader(m);
 	mirror_warn_ends(m);
+	find_ends(m);
+	m->twins = mirror_end_alike(m) ||
+		   (session->waiting && session->cookie & MIRROR_TWINS);
 	if (m->n <= PMT_MEDIUM_WORDS || !last || !all || last == fold)
 		return 0;
 	pmt_log(LOG_ERR, "%s: another cartridge is in one of the drives from %d on",

@@ -67,7 +67,6 @@ uint64_t mirror_units(const struct pmt_command *cmd)
 						   pmt_command_records(cmd);
 }
 
-/* The first of a writing command's units. */
 void mirror_shorten(struct pmt_command *cmd, uint64_t to)
 {
 	if (cmd->op == PMT_OP_WRITE_FILEMARKS)

@@ -69,7 +69,7 @@ static void reset(struct mirror *m, const struct pmt_session *session)
 	m->queue = NULL;
 	m->queue_end = &m->queue;
 	m->leaving = m->publishing = m->stopped = m->approach = m->approved = false;
-	m->frozen = m->cancelling = m->stands = m->placed = false;
+	m->frozen = m->cancelling = m->stands = m->placed = m->tails = false;
 	m->number = 1;
 	m->reader = 0;
 	m->first_ew.copy = m->n;

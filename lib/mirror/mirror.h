@@ -18,7 +18,10 @@
 
 #include "../internal.h"
 
-#define MIRROR_COPIES_MAX 16u	/* two bits each in the cookie */
+/* In the cookie a copy has two bits, and all together have one. */
+#define MIRROR_COPIES_MAX 15u
+#define MIRROR_LONGER 16
+#define MIRROR_TWINS (UINT32_C(1) << 15)
 
 struct mirror;
 struct slot;
@@ -51,6 +54,7 @@ struct copy {
 	enum { COPY_OK, COPY_LONGER, COPY_FAILED } state;
 	uint64_t word;			/* identity of its medium */
 	uint64_t eod;			/* as TEST and LOAD said, in ends_in */
+	uint64_t end;			/* longer: where what is wanted ends */
 	char reason[160];		/* why it is not ok */
 };
 
@@ -83,6 +87,8 @@ struct mirror {
 	unsigned int reader;
 	bool stands;			/* all copies, when what is sent is done: */
 	struct pmt_place stand;
+	bool twins;			/* all copies end at one place, as far as is known */
+	bool tails;			/* a copy has more, of a write that was not done */
 	bool placed;			/* the unit, after what is published: */
 	struct pmt_place place;
 	uint64_t fallbacks;		/* commands that another copy read */
@@ -124,12 +130,17 @@ void mirror_mark(struct mirror *m, struct copy *copy, const struct pmt_request *
 		 bool failed);
 /*
  * What the next mirror over these copies must know, as it can not see it: a bit
- * for each copy that was dropped, and in the upper half for each that is longer.
+ * for each copy that was dropped, and in the upper half for each that is longer;
+ * and whether they are twins.
  */
 uint32_t mirror_cookie(const struct mirror *m);
 void mirror_combine_medium(struct mirror *m, const struct slot *slot,
 			   struct pmt_result *result);
 void mirror_warn_ends(const struct mirror *m);
+/* Behind a TEST of the keeper's. */
+void mirror_note_ends(struct mirror *m, uint32_t partition);
+/* By what was asked just now: do all end at one place? */
+bool mirror_end_alike(const struct mirror *m);
 /* The least that is known: who does not know has a finite window. */
 uint64_t mirror_least_room(const struct mirror *m, const struct slot *slot);
 void mirror_forget_data(struct mirror *m);

@@ -6,7 +6,8 @@
  * until all are quiet.  The copies behind catch up to the exception.  A failed copy
  * (MEDIUM, HARDWARE, NOT READY, ABORTED, PROTECT, UNIT ATTENTION) is dropped under
  * policy=degrade if min others have not failed; if all failed, it is the command.
- * Otherwise, if a copy is ahead of the place that the exception left, all are cut
+ * Otherwise, if a copy is ahead of the place that the exception left, by this server or
+ * by the one before, all are cut
  * there (PMT_OP_CUT; a leaf that ends there does nothing), and only then it is
  * published; what was behind it comes back CANCELLED.  A copy that cannot be cut is
  * "longer": it stays, and the next write may go back on it.  EW and PEOT never are a
@@ -40,7 +41,6 @@ void mirror_ask_all(struct mirror *m, const struct pmt_command *cmd)
 	wait_quiet(m);
 }
 
-/* Of the copies that answered CHECK: those that failed, as bits. */
 uint64_t mirror_failures(const struct mirror *m, const struct slot *slot)
 {
 	uint64_t failed = 0;
@@ -156,6 +156,18 @@ static bool is_ahead(const struct mirror *m, unsigned int copy,
 	return false;
 }
 
+/* A copy that failed may have written all the same: twins do not end alike then. */
+static bool has_tail(struct mirror *m, const struct pmt_place *place)
+{
+	struct pmt_command test = { .op = PMT_OP_TEST, .place = *place };
+
+	if (!m->twins)
+		return false;
+	mirror_ask_all(m, &test);
+	mirror_note_ends(m, place->partition);
+	return !mirror_end_alike(m);
+}
+
 /*
  * Cut all copies at place if one has written behind it: also those that have
  * not, as they may still have behind it what was to be overwritten.  false: not
@@ -166,7 +178,7 @@ static bool cut_back(struct mirror *m, const struct slot *exception, uint64_t do
 {
 	struct pmt_command cut = { .op = PMT_OP_CUT, .flags = PMT_CMD_POSITIONED,
 				   .place = *place };
-	bool needed = false, all = true;
+	bool needed = m->tails, all = true;
 
 	for (unsigned int i = 0; i < m->n; i++)
 		needed = needed || (is_healthy(&m->copies[i]) &&
@@ -174,11 +186,13 @@ static bool cut_back(struct mirror *m, const struct slot *exception, uint64_t do
 	if (!needed)
 		return true;
 	mirror_ask_all(m, &cut);
+	m->tails = false;
 	for (unsigned int i = 0; i < m->n; i++)
 		if (is_healthy(&m->copies[i]) && mirror_is_check(&m->copies[i].own)) {
 			mirror_mark(m, &m->copies[i], &m->copies[i].own.req, false);
 			all = false;
 		}
+	m->twins = true;	/* those that are not longer */
 	return all;
 }
 
@@ -226,6 +240,7 @@ static void publish_exception(struct mirror *m, struct slot *slot)
 	struct pmt_result result = telling_part(m, slot, failed)->req.result;
 
 	complete_before(m, slot);
+	m->tails = m->tails || (failed && has_tail(m, &place));
 	m->stands = cut_back(m, slot, done, &place) && !failed && mirror_is_known(&place);
 	m->stand = place;
 	result.place = place;

@@ -23,7 +23,6 @@ struct slot *mirror_slot_at(const struct mirror *m, unsigned int i)
 	return &m->slots[(m->head + i) % m->depth];
 }
 
-/* The first command that is not answered; those with it are of its kind. */
 struct slot *mirror_in_flight(const struct mirror *m)
 {
 	for (unsigned int k = 0; k < m->used; k++)
@@ -109,7 +108,6 @@ void mirror_answer(const struct mirror *m, struct slot *slot,
 	slot->answered = true;
 }
 
-/* Of the reader.  The other copies were not asked what room they have. */
 void mirror_answer_read(const struct mirror *m, struct slot *slot,
 			const struct pmt_result *own)
 {
@@ -133,7 +131,6 @@ static bool is_wanted(struct mirror *m, const struct pmt_request *req)
 	return !m->frozen && !m->cancelling;
 }
 
-/* HERE means where the unit stands after what is done. */
 bool mirror_resolve_place(struct mirror *m, struct pmt_command *cmd)
 {
 	if (!(cmd->flags & PMT_CMD_HERE) || !mirror_needs_place(cmd))
@@ -175,6 +172,9 @@ static bool may_begin(struct mirror *m, const struct pmt_command *cmd)
 
 	if (flight && !mirror_streams_behind(cmd, &flight->cmd))
 		return false;
+	/* Of the reader that was there at need. */
+	if (!m->used && mirror_for_reader(cmd) && m->copies[m->reader].state != COPY_OK)
+		mirror_choose_reader(m);
 	if (m->used && (cmd->flags & PMT_CMD_HERE))
 		return false;
 	if (!needs_keeper(m, cmd))
@@ -246,6 +246,7 @@ static void note_medium(struct mirror *m, struct slot *slot, struct pmt_result *
 	if (op == PMT_OP_TEST || op == PMT_OP_LOAD) {
 		mirror_combine_medium(m, slot, result);
 		mirror_warn_ends(m);
+		m->twins = m->twins || mirror_end_alike(m);
 	}
 	if (op == PMT_OP_TEST || op == PMT_OP_LOAD || op == PMT_OP_UNLOAD ||
 	    op == PMT_OP_FORMAT)
@@ -304,6 +305,10 @@ void mirror_complete_all(struct mirror *m, struct slot *slot)
 			if (mirror_writes(&slot->cmd) && m->copies[i].state == COPY_LONGER)
 				m->copies[i].state = COPY_OK;
 		}
+	if (mirror_changes(&slot->cmd)) {
+		m->twins = true;
+		m->tails = false;
+	}
 	result.room = mirror_least_room(m, slot);
 	note_medium(m, slot, &result);
 	mirror_answer(m, slot, &result);
@@ -339,7 +344,6 @@ static void note_place(struct mirror *m, const struct slot *slot)
 	m->placed = mirror_is_known(&m->place);
 }
 
-/* Begin what can begin, publish what is answered; one thread at a time. */
 void mirror_advance(struct mirror *m)
 {
 	if (m->publishing)
@@ -359,6 +363,16 @@ void mirror_advance(struct mirror *m)
 	m->publishing = false;
 }
 
+/* What a longer copy has behind the end is not there. */
+static bool is_tail(const struct mirror *m, const struct part *part)
+{
+	const struct copy *copy = &m->copies[part->copy];
+
+	return copy->state == COPY_LONGER && part->req.cmd.op == PMT_OP_READ &&
+	       part->req.result.status == PMT_STATUS_GOOD && copy->end != PMT_UNKNOWN &&
+	       part->req.cmd.place.lbn >= copy->end;
+}
+
 static void part_done(struct pmt_request *req)
 {
 	struct part *part = req->context;
@@ -368,6 +382,8 @@ static void part_done(struct pmt_request *req)
 	pthread_mutex_lock(&m->lock);
 	part->state = PART_DONE;
 	m->busy--;
+	if (is_tail(m, part))
+		pmt_result_check(req, PMT_KEY_BLANK, 0x00, 0x05);
 	if (slot) {
 		slot->waiting--;
 		if (req->result.status == PMT_STATUS_CHECK)

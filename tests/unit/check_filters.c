@@ -632,21 +632,21 @@ START_TEST(control_keeps_the_cookie)
 	open_spec("fault|limit?record=3|mirror(fault?op=write&error=medium|mem:a,mem:b)"
 		  "?policy=degrade");
 	ck_good(rig_write(&rig, "one"));
-	ck_assert_uint_eq(rig.result.cookie, 1);
+	ck_assert_uint_eq(rig.result.cookie & 1, 1);
 	rig_write(&rig, "four");
 	ck_key(PMT_KEY_ILLEGAL);
-	ck_assert_uint_eq(rig.result.cookie, 1);
+	ck_assert_uint_eq(rig.result.cookie & 1, 1);
 	ck_at(1);
 	ordered("ua 29 0");
 	rig_write(&rig, "two");
 	ck_key(PMT_KEY_ATTENTION);
-	ck_assert_uint_eq(rig.result.cookie, 1);
+	ck_assert_uint_eq(rig.result.cookie & 1, 1);
 	ordered("fail 0a 3 0 c 0 1");
 	rig_write(&rig, "two");
-	ck_assert_uint_eq(rig.result.cookie, 1);
+	ck_assert_uint_eq(rig.result.cookie & 1, 1);
 	ordered("eject");
 	rig_op(&rig, PMT_OP_TEST);
-	ck_assert_uint_eq(rig.result.cookie, 1);
+	ck_assert_uint_eq(rig.result.cookie & 1, 1);
 }
 END_TEST
 

@@ -372,6 +372,136 @@ START_TEST(what_cannot_be_cut_is_longer)
 }
 END_TEST
 
+/* A server that comes when commands wait, and the unit's cookie. */
+static void succeed(const char *text, uint32_t cookie)
+{
+	uint64_t lbn = rig.place.lbn;
+
+	rig_close(&rig);
+	rig.session.cookie = cookie;
+	rig.session.waiting = true;
+	reopen_at(text, lbn);
+}
+
+static void leave(void)
+{
+	rig.session.cookie = 0;
+	rig.session.waiting = false;
+}
+
+/* What a copy has more, as its server has just before been killed. */
+static void run_ahead(const char *text)
+{
+	struct pmt_place before = rig.place;
+
+	rig_close(&rig);
+	rig.session.place = before;
+	ck_assert_int_eq(rig_open(&rig, "mem:a"), 0);
+	ck_good(write_positioned(text));
+	rig.place = before;
+}
+
+/* The application has positioned, and one copy has done its write already. */
+START_TEST(one_has_begun_a_write_that_waits)
+{
+	uint32_t cookie;
+
+	open_spec("mirror(mem:a,mem:b)");
+	write_some();
+	ck_good(rig_locate(&rig, 4));
+	cookie = rig.result.cookie;
+	run_ahead("next");
+	succeed("mirror(mem:a,mem:b)", cookie);
+	ck_good(write_positioned("next"));
+	ck_twins(5);
+	ck_assert_int_eq(memcmp(a->volume.records[4].data, "next", 4), 0);
+	leave();
+}
+END_TEST
+
+/* The same, and nothing waits: one has been written to elsewhere. */
+START_TEST(one_was_written_to_elsewhere)
+{
+	uint32_t cookie;
+
+	open_spec("mirror(mem:a,mem:b)");
+	write_some();
+	ck_good(rig_locate(&rig, 4));
+	cookie = rig.result.cookie;
+	run_ahead("more");
+	succeed("mirror(mem:a,mem:b)", cookie);
+	rig_close(&rig);
+	rig.session.waiting = false;
+	reopen_at("mirror(mem:a,mem:b)", 4);
+	write_positioned("next");
+	ck_sense(PMT_KEY_NOT_READY, 0x04, 0x03);
+	ck_assert_uint_eq(a->volume.n, 5);
+	leave();
+}
+END_TEST
+
+/* One copy had it of an earlier server, and on the other it does not fit. */
+START_TEST(what_an_earlier_server_wrote_ahead_is_cut)
+{
+	static const char spec[] =
+		"mirror(delay?op=write&ms=50|mem:a,limit?capacity=12|mem:b)";
+	uint32_t cookie;
+
+	open_spec(spec);
+	write_some();
+	ck_good(rig_locate(&rig, 4));
+	cookie = rig.result.cookie;
+	run_ahead("too much");
+	succeed(spec, cookie);
+	write_positioned("too much");
+	ck_sense(PMT_KEY_OVERFLOW, 0x00, 0x02);
+	ck_twins(4);
+	leave();
+}
+END_TEST
+
+/* A write that failed, and was written all the same. */
+START_TEST(failed_behind_the_write)
+{
+	open_spec("mirror(mem:a,fault?op=write&at=4&when=after&error=medium|mem:b)");
+	write_some();
+	rig_write(&rig, "x");
+	ck_sense(PMT_KEY_MEDIUM, 0x0c, 0);
+	ck_assert_uint_eq(rig.place.lbn, 4);
+	ck_twins(4);
+	ck_good(rig_locate(&rig, 4));
+	ck_good(write_positioned("y"));
+	ck_twins(5);
+}
+END_TEST
+
+/* The end is where it is wanted, also while the longer copy reads. */
+START_TEST(the_end_of_a_longer_copy)
+{
+	char buffer[64];
+
+	open_spec("mirror(mem:a,delay?op=write&ms=20|limit?capacity=5|"
+		  "fault?op=read&at=1&error=medium|mem:b)");
+	a->cut_error = -EIO;
+	for (int i = 0; i < 10; i++)
+		line_write("xy");
+	ck_assert_ptr_nonnull(line_wait());
+	ck_assert_uint_gt(a->volume.n, 2);
+	ck_good(rig_space(&rig, PMT_SPACE_EOD, 0));
+	ck_assert_uint_eq(rig.place.lbn, 2);
+	ck_good(rig_locate(&rig, 1));
+	for (int i = 0; i < 4; i++)
+		line_submit((struct pmt_command){ .op = PMT_OP_READ, .length = 64 });
+	ck_assert_ptr_eq(line_wait(), &line.requests[1]);
+	ck_result(line.requests[1].result, PMT_KEY_BLANK, 0x00, 0x05);
+	ck_good(rig_locate(&rig, 1));
+	ck_good(rig_space(&rig, PMT_SPACE_EOD, 0));
+	ck_assert_uint_eq(rig.place.lbn, 2);
+	rig_read(&rig, buffer, sizeof(buffer));
+	ck_sense(PMT_KEY_BLANK, 0, 5);
+}
+END_TEST
+
 /* Failed copies */
 
 START_TEST(policy_all_tells_the_error)
@@ -428,12 +558,12 @@ START_TEST(dropped_stays_dropped_for_the_next_server)
 	ck_good(write_positioned("new"));
 	ck_good(rig_write(&rig, "new"));
 	ck_assert_uint_eq(b->volume.n, 6);
-	ck_assert_uint_eq(rig.result.cookie, 2);
+	ck_assert_uint_eq(rig.result.cookie & 2, 2);
 	rig.session.cookie = rig.result.cookie;
 	reopen_at("mirror(mem:a,mem:b)?policy=degrade", 2);
 	ck_assert_str_eq(state_of(1), "failed");
 	ck_good(rig_write(&rig, "new"));
-	ck_assert_uint_eq(rig.result.cookie, 2);
+	ck_assert_uint_eq(rig.result.cookie & 2, 2);
 	ck_good(rig_op(&rig, PMT_OP_REWIND));
 	expect_text("new");
 	ck_assert_uint_eq(a->volume.n, 3);
@@ -1310,6 +1440,11 @@ int main(void)
 	tcase_add_test(tests, marks_that_fit_on_one_only);
 	tcase_add_test(tests, two_exceptions_the_earlier_counts);
 	tcase_add_test(tests, what_cannot_be_cut_is_longer);
+	tcase_add_test(tests, one_has_begun_a_write_that_waits);
+	tcase_add_test(tests, one_was_written_to_elsewhere);
+	tcase_add_test(tests, what_an_earlier_server_wrote_ahead_is_cut);
+	tcase_add_test(tests, failed_behind_the_write);
+	tcase_add_test(tests, the_end_of_a_longer_copy);
 	tcase_add_test(tests, policy_all_tells_the_error);
 	tcase_add_test(tests, degrade_drops_and_goes_on);
 	tcase_add_test(tests, dropped_stays_dropped_for_the_next_server);
