@@ -33,6 +33,7 @@ UNIT_HELP := $(filter-out $(UNIT),$(sort $(wildcard tests/unit/*.c)))
 SYSTEM := $(sort $(wildcard tests/system/*.c tests/conformance/conform.c))
 FUZZ := $(filter-out %_fuzz.c,$(sort $(wildcard tests/fuzz/*.c)))
 FUZZ += $(patsubst %/main.c,%.c,$(sort $(wildcard tests/fuzz/*/main.c)))
+PROPERTY := $(sort $(wildcard tests/property/*.c))
 CONFORM := $(sort $(wildcard tests/conformance/*.c))
 
 B := build/plain
@@ -93,9 +94,16 @@ $(S)/tests/unit/check_%: $(S)/tests/unit/check_%.o $(call objs,$(S),$(UNIT_HELP)
 	$(call say,LD,$@) $(CC) -fsanitize=address,undefined -o $@ $^ \
 		$(LDLIBS) $$(pkg-config --libs check)
 
+# Threads, and what a server asks of the system, are the test's own.
+$(B)/tests/property/mirror: $(call objs,$(B),$(PROPERTY)) $(B)/libpmt.a
+	$(call say,LD,$@) $(CC) @tests/property/wrap.options -o $@ $^ $(LDLIBS)
+$(S)/tests/property/mirror: $(call objs,$(S),$(PROPERTY)) $(S)/libpmt.a
+	$(call say,LD,$@) $(CC) @tests/property/wrap.options -fsanitize=address,undefined -o $@ $^ $(LDLIBS)
+
 $(S)/tests/unit/check_random: $(call objs,$(S),$(filter-out %/conform.c,$(CONFORM)))
 
-unit-programs: $(patsubst %.c,$(S)/%,$(UNIT))
+unit-programs: $(patsubst %.c,$(S)/%,$(UNIT)) $(S)/tests/property/mirror \
+	$(B)/tests/property/mirror
 system-programs: $(patsubst %.c,$(B)/%,$(SYSTEM) $(FUZZ))
 
 setup:

@@ -7,11 +7,10 @@
  * (MEDIUM, HARDWARE, NOT READY, ABORTED, PROTECT, UNIT ATTENTION) is dropped under
  * policy=degrade if min others have not failed; if all failed, it is the command.
  * Otherwise, if a copy is ahead of the place that the exception left, by this server or
- * by the one before, all are cut
- * there (PMT_OP_CUT; a leaf that ends there does nothing), and only then it is
- * published; what was behind it comes back CANCELLED.  A copy that cannot be cut is
- * "longer": it stays, and the next write may go back on it.  EW and PEOT never are a
- * failed copy.
+ * by the one before, all are cut there (PMT_OP_CUT; a leaf that ends there does nothing),
+ * and only then it is published; what was behind it comes back CANCELLED.  A copy that
+ * cannot be cut is "longer": it stays, and the next write may go back on it.  EW and PEOT
+ * never are a failed copy.
  *
  * What the reader cannot read the next copy does, which law 1 takes to the place.
  *
