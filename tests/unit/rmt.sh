@@ -20,30 +20,8 @@ dumpimg=$bin/tests/system/dumpimg
 for program in "$rmt" "$dumpimg"; do
 	[ -x "$program" ] || { echo "rmt.sh: no $program"; exit 77; }
 done
-work=$(mktemp -d -p /dev/shm 2> /dev/null || mktemp -d)
-trap 'rm -rf "$work"' EXIT
-T=$work
-
-fail() {
-	echo "$*" >&2
-	exit 1
-}
-
-ok() { "$@" || fail "status $?: $*"; }
-
-is() { [ "$1" = "$2" ] || fail "'$1' and not '$2'${3:+: $3}"; }
-
-# says PATTERN COMMAND...: what it prints, whatever its status
-says() {
-	local text
-	text=$("${@:2}" 2>&1)
-	grep -qE -- "$1" <<< "$text" || fail "$1 is not in: $text"
-}
-
-skip() {
-	echo "$*" > "$T/skip"
-	exit 0
-}
+# shellcheck source=cases
+. "$top/tests/unit/cases"
 
 # conf [LINE...]: the tape "vault", of two sets of volumes, with these lines
 conf() {
@@ -471,25 +449,10 @@ case_configuration() {
 	ok grep -q 'none/a.state: No such file or directory; it keeps where' "$T/said"
 }
 
-passed=0 failed=0 skipped=0
-# shellcheck disable=SC2046 # several names
-[ $# != 0 ] || set -- $(declare -F | sed -n 's/^declare -f case_//p')
-for name in "$@"; do
-	T=$work/$name size='capacity=4M'
-	mkdir -p "$T"
+# What stands before each case.
+before_case() {
+	size='capacity=4M'
 	remote_shell
-	if ! (trap - EXIT; "case_$name") > "$T/output" 2>&1; then
-		echo "not ok rmt/$name"
-		sed 's/^/	/' "$T/output" | head -n 40
-		failed=$((failed + 1))
-	elif [ -e "$T/skip" ]; then
-		echo "skip rmt/$name $(cat "$T/skip")"
-		skipped=$((skipped + 1))
-	else
-		echo "ok rmt/$name"
-		passed=$((passed + 1))
-	fi
-done
-[ "${PMT_NO_SKIP:-}" != 1 ] || { failed=$((failed + skipped)); skipped=0; }
-echo "$passed passed, $failed failed$([ $skipped = 0 ] || echo ", $skipped skipped")"
-[ $failed = 0 ]
+}
+
+run_cases "$@"
