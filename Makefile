@@ -31,6 +31,7 @@ TOOL := $(sort $(wildcard tools/*.c))
 UNIT := $(sort $(wildcard tests/unit/check_*.c))
 UNIT_HELP := $(filter-out $(UNIT),$(sort $(wildcard tests/unit/*.c)))
 SYSTEM := $(sort $(wildcard tests/system/*.c tests/conformance/conform.c))
+BENCH := $(sort $(wildcard tests/bench/*.c))
 FUZZ := $(filter-out %_fuzz.c,$(sort $(wildcard tests/fuzz/*.c)))
 FUZZ += $(patsubst %/main.c,%.c,$(sort $(wildcard tests/fuzz/*/main.c)))
 PROPERTY := $(sort $(wildcard tests/property/*.c))
@@ -77,6 +78,9 @@ $(B)/pmt: $(call objs,$(B),$(TOOL)) $(B)/libpmt.a
 $(B)/tests/system/%: $(B)/tests/system/%.o $(B)/libpmt.a
 	$(call say,LD,$@) $(CC) -o $@ $^ $(LDLIBS)
 
+$(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/libpmt.a
+	$(call say,LD,$@) $(CC) -o $@ $^ $(LDLIBS)
+
 # One file, or a folder with the program's name: so the objects are in $(B)/fuzz.
 vpath fuzz/%.c tests
 parts = $(patsubst tests/%.c,$(B)/%.o,$(wildcard $(1).c $(1)/*.c))
@@ -104,7 +108,7 @@ $(S)/tests/unit/check_random: $(call objs,$(S),$(filter-out %/conform.c,$(CONFOR
 
 unit-programs: $(patsubst %.c,$(S)/%,$(UNIT)) $(S)/tests/property/mirror \
 	$(B)/tests/property/mirror
-system-programs: $(patsubst %.c,$(B)/%,$(SYSTEM) $(FUZZ))
+system-programs: $(patsubst %.c,$(B)/%,$(SYSTEM) $(FUZZ) $(BENCH))
 
 setup:
 	$(Q)tests/vm/setup

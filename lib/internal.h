@@ -313,6 +313,7 @@ struct pmt_leaf {
 
 /* drive.c */
 extern const struct pmt_drive_ops pmt_image_drive, pmt_null_drive, pmt_st_drive,
+	pmt_rmt_drive,
 	pmt_mirror_drive, pmt_limit_drive, pmt_fault_drive, pmt_delay_drive;
 enum pmt_form { PMT_FORM_NONE, PMT_FORM_LEAF, PMT_FORM_FILTER, PMT_FORM_MIRROR };
 enum pmt_form pmt_drive_form(const char *kind);
@@ -354,6 +355,15 @@ void pmt_leaf_execute(struct pmt_drive *, struct pmt_request *);
 void pmt_leaf_limits(struct pmt_drive *, struct pmt_limits *);
 uint64_t pmt_leaf_used(struct pmt_drive *);
 void pmt_leaf_status(struct pmt_drive *, struct json_object *);
+/*
+ * For a drive that begins a READ or WRITE before those before it are done.
+ * follows: it needs no motion and meets no guard, once the drive stands at.
+ * streamed: all of it was done, where leaf->place is; length: of the record that was
+ * read.  It moves leaf->place and fills the result.
+ */
+bool pmt_leaf_follows(struct pmt_leaf *, const struct pmt_command *,
+		      const struct pmt_place *at);
+void pmt_leaf_streamed(struct pmt_leaf *, struct pmt_request *, uint32_t length);
 
 /* filters/delay.c */
 void pmt_delay(uint64_t ms);
@@ -397,6 +407,8 @@ int pmt_spec_bool(const struct pmt_spec *, const char *key, bool *);
 int pmt_spec_unused(const struct pmt_spec *);
 /* Refuse the value of an option: the message has its column.  -EINVAL. */
 int pmt_spec_refuse(const struct pmt_spec *, const char *key, const char *expected);
+/* Refuse what stands behind the kind. */
+int pmt_spec_refuse_target(const struct pmt_spec *, const char *expected);
 /* Add options ("key=value&key=value"), as if behind a "?". */
 int pmt_spec_options(struct pmt_spec *, const char *options, char **error);
 

@@ -1109,6 +1109,53 @@ void pmt_leaf_execute(struct pmt_drive *drive, struct pmt_request *req)
 	show(leaf);
 }
 
+/* Streams */
+
+/* What has to be asked before every READ and WRITE, without a message. */
+static bool may_stream(const struct pmt_leaf *leaf, const struct pmt_command *cmd)
+{
+	if (!leaf->present || leaf->fresh || leaf->ahead || !cmd->length ||
+	    !length_fits(leaf, cmd))
+		return false;
+	if (unit_id(leaf) && cmd->place.generation != leaf->place.generation)
+		return false;
+	if (cmd->op == PMT_OP_READ)
+		return !(cmd->flags & PMT_CMD_HERE);
+	return cmd->op == PMT_OP_WRITE && !leaf->protected && !leaf->worm &&
+	       !(cmd->flags & (PMT_CMD_HERE | PMT_CMD_POSITIONED)) &&
+	       !pmt_place_before(&cmd->place, &leaf->floor);
+}
+
+bool pmt_leaf_follows(struct pmt_leaf *leaf, const struct pmt_command *cmd,
+		      const struct pmt_place *at)
+{
+	return may_stream(leaf, cmd) && pmt_place_same(at, &cmd->place);
+}
+
+void pmt_leaf_streamed(struct pmt_leaf *leaf, struct pmt_request *req, uint32_t length)
+{
+	struct pmt_command done = req->cmd;
+	uint32_t n = pmt_command_records(&done);
+
+	pmt_result_good(req);
+	done.place = leaf->place;
+	if (done.op == PMT_OP_WRITE) {
+		count_written(leaf, n, done.length, 0);
+		leaf->floor = leaf->place;
+	} else if (done.block_size) {
+		count_read(leaf, n, done.length);
+	} else {
+		count_read(leaf, n, length);
+		req->result.residue = (int64_t)done.length - length;
+	}
+	leaf->place = pmt_place_after(&done);
+	if (done.op == PMT_OP_WRITE)
+		leaf->eod = leaf->place.lbn;
+	req->result.place = leaf->place;
+	req->result.room = room(leaf);
+	show(leaf);
+}
+
 /* Limits and status */
 
 void pmt_leaf_limits(struct pmt_drive *drive, struct pmt_limits *limits)

@@ -428,6 +428,11 @@ int pmt_spec_refuse(const struct pmt_spec *spec, const char *key, const char *ex
 		      expected, option->value);
 }
 
+int pmt_spec_refuse_target(const struct pmt_spec *spec, const char *expected)
+{
+	return refuse(spec, spec->column, "expected %s, found '%s'", expected, spec->target);
+}
+
 static struct pmt_option *use(const struct pmt_spec *spec, const char *key)
 {
 	struct pmt_option *option = find(spec, key);

@@ -17,7 +17,6 @@
 #ifndef PMT_RMT_H
 #define PMT_RMT_H
 
-#include <sys/mtio.h>
 #include <sys/types.h>
 
 #include "../internal.h"

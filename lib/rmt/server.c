@@ -17,6 +17,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mtio.h>
 #include <syslog.h>
 
 #include "rmt.h"

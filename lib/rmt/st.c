@@ -28,6 +28,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mtio.h>
 #include <syslog.h>
 
 #include "rmt.h"

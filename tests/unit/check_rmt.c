@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mtio.h>
 
 #include "../../lib/rmt/rmt.h"
 #include "folder.h"

@@ -14,6 +14,7 @@
 #include <glob.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mtio.h>
 
 #include "../../lib/rmt/rmt.h"
 #include "folder.h"

@@ -314,7 +314,9 @@ static int motion(const struct mtop *op)
 		fake.eof = FAKE_NONE;
 		return 0;
 	case MTOFFL:
-		fake.ready = fake.present = false;
+		fake.ready = fake.present = fake.reload;
+		fake.at = 0;
+		fake.file = fake.block = 0;
 		return 0;
 	case MTLOAD:
 		fake.at = 0;
