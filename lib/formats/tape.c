@@ -59,8 +59,8 @@ static int write_all(struct pmt_tape *tape, struct iovec *iov, int count,
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
-			return -errno;
+		if (n <= 0)
+			return n ? -errno : -EIO;
 		offset += (uint64_t)n;
 		for (; count && (size_t)n >= iov->iov_len; iov++, count--)
 			n -= (ssize_t)iov->iov_len;
