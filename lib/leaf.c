@@ -215,6 +215,14 @@ static void sense_of_error(struct pmt_request *req, int rc, bool reading)
 		req->result.sense = PMT_SENSE_EOM;
 }
 
+/* What failed: a medium may have gone on behind the record that it could not read. */
+static uint64_t failed_at(const struct pmt_leaf *leaf, const struct pmt_command *cmd)
+{
+	if (cmd->op == PMT_OP_READ && !cmd->block_size && cmd->place.lbn != PMT_UNKNOWN)
+		return cmd->place.lbn;
+	return leaf->place.lbn;
+}
+
 static void fail(struct pmt_leaf *leaf, struct pmt_request *req, int rc)
 {
 	char text[160];
@@ -223,7 +231,8 @@ static void fail(struct pmt_leaf *leaf, struct pmt_request *req, int rc)
 	if (rc == -ENOSPC || rc == -EAGAIN || req->result.key == PMT_KEY_ILLEGAL)
 		return;
 	snprintf(text, sizeof(text), "%s at block %" PRId64 ": %s",
-		 pmt_op_name(req->cmd.op), (int64_t)leaf->place.lbn, strerror(-rc));
+		 pmt_op_name(req->cmd.op), (int64_t)failed_at(leaf, &req->cmd),
+		 strerror(-rc));
 	note_error(leaf, text);
 }
 

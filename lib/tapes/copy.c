@@ -103,8 +103,6 @@ static int begin_target(struct copier *c)
 	struct pmt_flow *t = &c->target;
 	int rc = pmt_flow_begin(t, 0);
 
-	if (rc == -ENOMEDIUM)
-		pmt_log(LOG_ERR, "%s: no tape is in it; load one", t->drive->text);
 	if (!rc && t->medium_flags >> PMT_MEDIUM_MORE_SHIFT)
 		rc = pmt_flow_begin(t, target_partition(c));
 	if (!rc && t->medium_flags & PMT_MEDIUM_PROTECTED) {

@@ -176,6 +176,7 @@ static const struct advice {
 	const char *text;
 } advice[] = {
 	{ PMT_KEY_NOT_READY, 0x3a, 0x00, -ENOMEDIUM, "no tape is in it; load one" },
+	{ PMT_KEY_NOT_READY, 0x04, 0x01, -EAGAIN, "the drive becomes ready; try again" },
 	{ PMT_KEY_NOT_READY, 0x04, 0x03, -EIO,
 	  "its copies end at different places; bring them to the same one first" },
 	{ PMT_KEY_NOT_READY, 0x00, 0x00, -EIO, "the drive is not ready" },
@@ -228,9 +229,10 @@ int pmt_flow_fail(const struct pmt_flow *flow, const char *what,
 {
 	const struct advice *a = find_advice(result);
 
-	pmt_log(LOG_ERR, "%s: cannot %s at %s: %s (sense key %x, %02x/%02x)",
-		flow->drive->text, what, pmt_place_text(place).text, a->text, result->key,
-		result->asc, result->ascq);
+	pmt_log(LOG_ERR, "%s: cannot %s%s%s: %s (sense key %x, %02x/%02x)",
+		flow->drive->text, what, place ? " at " : "",
+		place ? pmt_place_text(place).text : "", a->text, result->key, result->asc,
+		result->ascq);
 	return a->error;
 }
 
@@ -267,21 +269,24 @@ static int take_partition(struct pmt_flow *flow, uint32_t partition, uint32_t *t
 	return -EINVAL;
 }
 
-int pmt_flow_begin(struct pmt_flow *flow, uint32_t partition)
+/* -EIO, not logged: *result says why. */
+static int find_tape(struct pmt_flow *flow, struct pmt_result *result)
+{
+	*result = test(flow);
+	if (!pmt_result_is_good(result))
+		return -EIO;
+	flow->medium_flags = result->medium_flags;
+	pmt_drive_limits(flow->drive, &flow->limits);
+	return 0;
+}
+
+static int to_beginning(struct pmt_flow *flow, uint32_t partition)
 {
 	static const struct pmt_command rewind = { .op = PMT_OP_REWIND };
-	struct pmt_result result = test(flow);
+	struct pmt_result result;
 	uint32_t taken;
-	int rc;
+	int rc = take_partition(flow, partition, &taken);
 
-	if (!pmt_result_is_good(&result) && result.key == PMT_KEY_NOT_READY &&
-	    result.asc == 0x3a)
-		return -ENOMEDIUM;
-	if (!pmt_result_is_good(&result))
-		return pmt_flow_fail(flow, "begin", &result.place, &result);
-	flow->medium_flags = result.medium_flags;
-	pmt_drive_limits(flow->drive, &flow->limits);
-	rc = take_partition(flow, partition, &taken);
 	if (rc)
 		return rc;
 	flow->place.partition = taken;
@@ -289,14 +294,30 @@ int pmt_flow_begin(struct pmt_flow *flow, uint32_t partition)
 	if (pmt_result_is_good(&result))
 		result = test(flow);
 	if (!pmt_result_is_good(&result))
-		return pmt_flow_fail(flow, "rewind", &result.place, &result);
+		return pmt_flow_fail(flow, "rewind", NULL, &result);
 	flow->eod = result.eod;
 	flow->place = (struct pmt_place){ .generation = result.place.generation,
 					  .partition = taken };
 	return 0;
 }
 
+int pmt_flow_begin(struct pmt_flow *flow, uint32_t partition)
+{
+	struct pmt_result result;
+
+	if (find_tape(flow, &result))
+		return pmt_flow_fail(flow, "begin", NULL, &result);
+	return to_beginning(flow, partition);
+}
+
 /* The next volume */
+
+/* No tape, or one that is being loaded. */
+static bool may_come(const struct pmt_result *result)
+{
+	return result->key == PMT_KEY_NOT_READY &&
+	       (result->asc == 0x3a || (result->asc == 0x04 && result->ascq == 0x01));
+}
 
 int pmt_flow_next_volume(struct pmt_flow *flow, const struct pmt_walk *walk,
 			 uint32_t partition)
@@ -304,16 +325,16 @@ int pmt_flow_next_volume(struct pmt_flow *flow, const struct pmt_walk *walk,
 	static const struct pmt_command unload = { .op = PMT_OP_UNLOAD };
 	struct pmt_place before = flow->place;
 	struct pmt_result result = pmt_flow_do(flow, unload, NULL);
-	uint32_t waited = 0;
-	int rc;
 
 	if (!pmt_result_is_good(&result))
 		return pmt_flow_fail(flow, "unload", &before, &result);
 	flow->place = (struct pmt_place){ .generation = result.place.generation };
-	for (;; waited += WAIT_STEP) {
-		rc = pmt_flow_begin(flow, partition);
-		if (rc != -ENOMEDIUM || waited >= walk->wait)
-			break;
+	for (uint32_t waited = 0; find_tape(flow, &result); waited += WAIT_STEP) {
+		if (!may_come(&result))
+			return pmt_flow_fail(flow, "begin with the next volume", NULL,
+					     &result);
+		if (waited >= walk->wait)
+			return 0;
 		if (!waited)
 			pmt_log(LOG_NOTICE, "%s: waiting for the next volume",
 				flow->drive->text);
@@ -321,5 +342,5 @@ int pmt_flow_next_volume(struct pmt_flow *flow, const struct pmt_walk *walk,
 		if (walk->go_on && !walk->go_on(NULL, walk->context))
 			return -EINTR;
 	}
-	return !rc ? 1 : rc == -ENOMEDIUM ? 0 : rc;
+	return to_beginning(flow, partition) ? -EIO : 1;
 }

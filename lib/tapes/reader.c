@@ -179,8 +179,6 @@ static int begin(struct pmt_reader *reader)
 	uint64_t start;
 	int rc = pmt_flow_begin(flow, reader->walk.partition);
 
-	if (rc == -ENOMEDIUM)
-		pmt_log(LOG_ERR, "%s: no tape is in it", flow->drive->text);
 	if (!rc)
 		rc = measure(reader);
 	if (!rc)

@@ -53,15 +53,13 @@ void pmt_flow_settle(struct pmt_flow *);
 /* One command at flow->place, with nothing in flight, outside of the ring; place is
  * where it stands then, as far as that is known. */
 struct pmt_result pmt_flow_do(struct pmt_flow *, struct pmt_command, void *data);
-/*
- * To the beginning of the partition; PMT_ANY_PARTITION: of the only one.  -ENOMEDIUM
- * (not logged), -EINVAL no such partition, -EIO.
- */
+/* To the beginning of the partition; PMT_ANY_PARTITION: of the only one.  -ENOMEDIUM,
+ * -EINVAL no such partition, -EIO. */
 int pmt_flow_begin(struct pmt_flow *, uint32_t partition);
 /* Unload; wait so many ms for the next volume, as long as go_on() says so.  1: it is
  * there, at its beginning; 0: there is none; -EINTR, -EIO. */
 int pmt_flow_next_volume(struct pmt_flow *, const struct pmt_walk *, uint32_t partition);
-/* Log what was to be done at place, why it was not, and what to do.  -EIO, or what
+/* Log what was to be done at place (or NULL), why it was not, and what to do.  -EIO, or what
  * the key stands for. */
 int pmt_flow_fail(const struct pmt_flow *, const char *what, const struct pmt_place *,
 		  const struct pmt_result *);

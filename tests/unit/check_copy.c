@@ -350,6 +350,33 @@ START_TEST(no_next_volume)
 }
 END_TEST
 
+static bool while_moving(const struct pmt_progress *progress, void *context)
+{
+	(void)context;
+	return progress != NULL;
+}
+
+/* The next volume comes later: it is waited for, or not, or not any more. */
+START_TEST(next_volume_comes_later)
+{
+	static const int results[] = { 0, -ENOMEDIUM, -EINTR };
+	struct mem_medium *b = blank("b");
+	struct pmt_copy wish = whole;
+
+	tape("a", "9m9m", 1000);
+	b->stacker = true;
+	b->capacity = 12500;
+	wish.spread = true;
+	wish.walk.wait = _i == 1 ? 0 : 60000;
+	wish.walk.go_on = _i == 2 ? while_moving : NULL;
+	/* Two tests at the beginning; the third finds no tape. */
+	ck_assert_int_eq(copy_as("mem:a", "fault?op=test&after=2&error=notready|mem:b", &wish),
+			 results[_i]);
+	ck_assert_uint_eq(copied.tally.records, _i ? 12 : 18);
+	ck_assert_uint_eq(b->gone[0].n, 13);
+}
+END_TEST
+
 START_TEST(record_larger_than_a_volume)
 {
 	struct mem_medium *b = blank("b");
@@ -778,6 +805,7 @@ int main(void)
 	tcase_add_loop_test(tests, first_file_does_not_fit, 0, 2);
 	tcase_add_loop_test(tests, spreading, 0, 3);
 	tcase_add_test(tests, no_next_volume);
+	tcase_add_loop_test(tests, next_volume_comes_later, 0, 3);
 	tcase_add_test(tests, record_larger_than_a_volume);
 	tcase_add_test(tests, volumes_are_read_in_a_row);
 	tcase_add_loop_test(tests, targets_that_are_not_empty, 0, 2);

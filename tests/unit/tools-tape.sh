@@ -146,6 +146,7 @@ case_damage() {
 	flip a.tape $((12288 + 2 * 1064 + 64 + 1064 + 64 + 500))
 	gives 1 'damaged at file 1 block 1 \(LBN 4\) \(sense key 3, 11/00\)' \
 		"$pmt" verify image:a.tape
+	gives 1 'a.tape: read at block 4: ' "$pmt" verify image:a.tape
 	gives 1 'the same, where they can be read' "$pmt" verify image:a.tap image:a.tape
 	gives 1 ' 1 +3 +2 +2000 +1000 .*1 damaged' "$pmt" map image:a.tape
 	gives 1 '"damage":\[\{"volume":0.*"lbn":4,"file":1,"block":1' "$pmt" map --json image:a.tape
