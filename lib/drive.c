@@ -28,6 +28,7 @@ static const struct kind {
 	{ &pmt_limit_drive, PMT_FORM_FILTER },
 	{ &pmt_fault_drive, PMT_FORM_FILTER },
 	{ &pmt_delay_drive, PMT_FORM_FILTER },
+	{ &pmt_zstd_drive, PMT_FORM_FILTER },
 };
 
 static struct kind added = { NULL, PMT_FORM_LEAF };
@@ -83,7 +84,9 @@ int pmt_drive_open_spec(struct pmt_drive **out, const struct pmt_spec *spec)
 
 	if (!kind)
 		return -EINVAL;
-	rc = new_drive(&drive, kind->ops, spec->text);
+	rc = kind->ops->check ? kind->ops->check(spec) : 0;
+	if (rc == 0)
+		rc = new_drive(&drive, kind->ops, spec->text);
 	if (rc)
 		return rc;
 	if (kind->form == PMT_FORM_FILTER)
@@ -252,11 +255,18 @@ int pmt_mirror_open(struct pmt_drive **drive, const char *const *specs, size_t n
 
 int pmt_drive_attach(struct pmt_drive *drive, const struct pmt_session *session)
 {
-	int rc = drive->child ? pmt_drive_attach(drive->child, session) : 0;
+	const struct pmt_session *below = session;
+	int rc = 0;
 
-	if (rc)
-		return rc;
 	drive->session = session;
+	if (drive->ops->session)
+		below = drive->ops->session(drive, session);
+	if (drive->child)
+		rc = pmt_drive_attach(drive->child, below);
+	if (rc) {
+		drive->session = NULL;
+		return rc;
+	}
 	if (drive->ops->attach)
 		rc = drive->ops->attach(drive, session);
 	if (rc) {

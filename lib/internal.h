@@ -116,13 +116,20 @@ struct pmt_drive_ops {
 	size_t size;		/* of the struct that embeds pmt_drive first */
 	/* Take the options and open; on error the message is logged. */
 	int (*open)(struct pmt_drive *, const struct pmt_spec *);	/* Required */
+	/* Before anything is opened: may the drive stand where it does? */
+	int (*check)(const struct pmt_spec *);
 	void (*close)(struct pmt_drive *);	/* frees what open made, not the drive */
+	/* The session that the child is attached with, if it is another one. */
+	const struct pmt_session *(*session)(struct pmt_drive *,
+					     const struct pmt_session *);
 	int (*attach)(struct pmt_drive *, const struct pmt_session *);
 	void (*detach)(struct pmt_drive *);
 	void (*execute)(struct pmt_drive *, struct pmt_request *);
 	void (*submit)(struct pmt_drive *, struct pmt_request *);
 	void (*resume)(struct pmt_drive *);
 	void (*cancel)(struct pmt_drive *, uint32_t number);
+	/* Of submit: all is done; wait until no thread is in a done() any more. */
+	void (*settle)(struct pmt_drive *);
 	/* Limits from the leaves up: window is PMT_UNKNOWN if room is published. */
 	void (*limits)(struct pmt_drive *, struct pmt_limits *);
 	/* Cost from BOP to where the drive stands; PMT_UNKNOWN if not known. */
@@ -313,8 +320,8 @@ struct pmt_leaf {
 
 /* drive.c */
 extern const struct pmt_drive_ops pmt_image_drive, pmt_null_drive, pmt_st_drive,
-	pmt_rmt_drive,
-	pmt_mirror_drive, pmt_limit_drive, pmt_fault_drive, pmt_delay_drive;
+	pmt_rmt_drive, pmt_mirror_drive, pmt_limit_drive, pmt_fault_drive,
+	pmt_delay_drive, pmt_zstd_drive;
 enum pmt_form { PMT_FORM_NONE, PMT_FORM_LEAF, PMT_FORM_FILTER, PMT_FORM_MIRROR };
 enum pmt_form pmt_drive_form(const char *kind);
 /* One leaf kind more (tests); before any drive is opened. */
@@ -391,6 +398,17 @@ uint32_t pmt_crc32c(uint32_t crc, const void *data, size_t length);
 void pmt_log(int priority, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* pool.c: threads that share work */
+struct pmt_task {
+	void (*run)(struct pmt_task *, unsigned int thread);	/* 0 to n - 1 */
+	struct pmt_task *next;		/* the pool's */
+};
+struct pmt_pool;
+int pmt_pool_new(struct pmt_pool **, unsigned int n);
+void pmt_pool_free(struct pmt_pool *);	/* when all that was added is done */
+void pmt_pool_add(struct pmt_pool *, struct pmt_task *);
+unsigned int pmt_processors(void);	/* that this process may use */
+
 /* spec.c */
 /* -EINVAL: *error is a text that names the column; the caller frees it. */
 int pmt_spec_parse(const char *text, struct pmt_spec **, char **error);
@@ -409,6 +427,8 @@ int pmt_spec_unused(const struct pmt_spec *);
 int pmt_spec_refuse(const struct pmt_spec *, const char *key, const char *expected);
 /* Refuse what stands behind the kind. */
 int pmt_spec_refuse_target(const struct pmt_spec *, const char *expected);
+/* Refuse the drive, or an option without telling its value; with the column.  -EINVAL. */
+int pmt_spec_fault(const struct pmt_spec *, const char *key, const char *why);
 /* Add options ("key=value&key=value"), as if behind a "?". */
 int pmt_spec_options(struct pmt_spec *, const char *options, char **error);
 

@@ -433,6 +433,13 @@ int pmt_spec_refuse_target(const struct pmt_spec *spec, const char *expected)
 	return refuse(spec, spec->column, "expected %s, found '%s'", expected, spec->target);
 }
 
+int pmt_spec_fault(const struct pmt_spec *spec, const char *key, const char *why)
+{
+	const struct pmt_option *option = key ? find(spec, key) : NULL;
+
+	return refuse(spec, option ? option->column : spec->column, "%s", why);
+}
+
 static struct pmt_option *use(const struct pmt_spec *spec, const char *key)
 {
 	struct pmt_option *option = find(spec, key);

@@ -103,6 +103,8 @@ void pmt_worker_free(struct pmt_worker *worker)
 		pthread_cond_signal(&worker->cond);
 		pthread_mutex_unlock(&worker->lock);
 		pthread_join(worker->thread, NULL);
+	} else if (worker->drive->ops->settle) {
+		worker->drive->ops->settle(worker->drive);
 	}
 	pthread_cond_destroy(&worker->cond);
 	pthread_mutex_destroy(&worker->lock);
