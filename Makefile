@@ -19,7 +19,7 @@ CC ?= gcc
 OPT ?= -O2 -g
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 WARN += $(if $(CI),-Werror)
-PKGS := libnl-genl-3.0 libnl-3.0 json-c libsystemd zlib libzstd
+PKGS := libnl-genl-3.0 libnl-3.0 json-c libsystemd zlib libzstd libsodium libkeyutils
 
 CPPFLAGS := -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Ikmod/uapi -Ilib
 CFLAGS = -std=gnu11 $(OPT) $(WARN) -pthread -fPIC $(shell pkg-config --cflags $(PKGS))

@@ -29,6 +29,7 @@ static const struct kind {
 	{ &pmt_fault_drive, PMT_FORM_FILTER },
 	{ &pmt_delay_drive, PMT_FORM_FILTER },
 	{ &pmt_zstd_drive, PMT_FORM_FILTER },
+	{ &pmt_aead_drive, PMT_FORM_FILTER },
 };
 
 static struct kind added = { NULL, PMT_FORM_LEAF };

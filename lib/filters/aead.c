@@ -1,0 +1,607 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * aead: records encrypted and authenticated, by XChaCha20-Poly1305 of libsodium.
+ *
+ * Why this one.  A record can be written again after a crash, by another process
+ * that knows nothing of the last one but the medium, so a nonce cannot be counted.  192
+ * bits can be drawn at random for each record, without a state to keep and without a
+ * bound that is ever met; AES-GCM's 96 bits can not.  It is as fast on processors
+ * without instructions for AES, and the same library locks and wipes the keys.
+ *
+ * key=SOURCE (required, see keys.c), threads=N.  A record is a head, see struct head,
+ * all of it but the tag authenticated, and the encrypted bytes.
+ *
+ * What is found, by what.  A changed record: by the tag.  One that was moved, or before
+ * which one was taken out or put in: by its LBN, and by the marks before it, which are
+ * part of the head.  Of another tape: by the recording's identity, which is drawn when
+ * it is begun (at its first record, or its first LBN).  An older one: by epochs.
+ *
+ * Epochs.  Whenever writing does not continue what this filter has just written (after
+ * a start, a motion back, a failed write) a new epoch begins, its number one more than
+ * any before it on the tape; each record has its epoch's number and first LBN.  As
+ * writing cuts what is behind, epochs rise along the tape, and from the first LBN of one
+ * on there is none of an earlier one.  A record that contradicts is reported, or shows
+ * that one which was read before is older.  The last epoch before an append is looked
+ * up on the tape: the record before the place is read.
+ *
+ * Cut off: end of data behind a record is an error where this filter has not written
+ * that end itself, as a filemark ends all that was finished.  A tape that was cut behind
+ * a filemark, and one that was replaced as a whole by an older state of itself, look as
+ * they did once; see pmt-drives(7).
+ *
+ * All that is kept of a tape is of one partition; it is forgotten with it.  The keys
+ * are read again when a volume has ended, so that they can be changed between two.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <sodium.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "coder.h"
+#include "keys.h"
+
+#define RECORDING_BYTES 16
+#define NONCE_BYTES crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
+#define TAG_BYTES crypto_aead_xchacha20poly1305_ietf_ABYTES
+#define MARKS_MAX 1024u		/* that are gone back over, to look */
+
+/* SSC's; 74/04: the integrity is not there. */
+#define ALTERED PMT_KEY_MEDIUM, 0x7404
+#define PLAIN PMT_KEY_PROTECT, 0x7402
+#define NO_KEY PMT_KEY_PROTECT, 0x7403
+#define CUT_OFF PMT_KEY_MEDIUM, 0x1403
+
+/* Little endian. */
+struct head {
+	char magic[4];			/* "pmtE" */
+	uint8_t version, suite;		/* 1, 1 */
+	uint8_t zero[2];
+	uint8_t key[PMT_KEY_ID_BYTES];
+	uint8_t recording[RECORDING_BYTES];
+	uint64_t epoch, first;		/* and the LBN it begins at */
+	uint64_t lbn, marks;		/* of this record; marks PMT_UNKNOWN */
+	uint32_t partition, length;
+	uint8_t nonce[NONCE_BYTES];
+	uint8_t tag[TAG_BYTES];
+};
+_Static_assert(sizeof(struct head) == PMT_CODER_HEAD, "a head is 112 bytes");
+#define AUTHENTICATED offsetof(struct head, tag)
+
+/* An epoch of which a record is known. */
+struct epoch {
+	uint64_t number, first, last;	/* LBN of the last one that is known */
+};
+
+struct aead {
+	struct pmt_coder coder;
+	struct pmt_keys *keys;
+	char *source;
+	/* Of the tape, under coder.lock: */
+	uint64_t generation;
+	uint32_t partition;
+	bool known;			/* recording */
+	uint8_t recording[RECORDING_BYTES];
+	struct epoch *epochs;		/* by number, rising */
+	size_t n_epochs, size;
+	uint64_t top;			/* the largest number met */
+	uint64_t covered;		/* LBNs before it: no epoch there is above top */
+	/* What this filter writes: epoch number now since first; the next LBN is next. */
+	uint64_t now, first, next;
+	uint64_t end;			/* of data, written here; PMT_UNKNOWN */
+};
+
+static struct aead *aead_of(struct pmt_coder *c)
+{
+	return (struct aead *)c;
+}
+
+/* What is known of the tape */
+
+static void forget(struct aead *aead)
+{
+	aead->known = false;
+	aead->n_epochs = 0;
+	aead->top = aead->covered = aead->now = 0;
+	aead->next = aead->end = PMT_UNKNOWN;
+}
+
+static void turn_to(struct aead *aead, const struct pmt_place *place)
+{
+	if (place->generation == aead->generation && place->partition == aead->partition)
+		return;
+	forget(aead);
+	aead->generation = place->generation;
+	aead->partition = place->partition;
+}
+
+/* From here on the tape is cut, and then has n more. */
+static void cut(struct aead *aead, uint64_t lbn, uint64_t n)
+{
+	if (!lbn)
+		forget(aead);
+	while (aead->n_epochs && aead->epochs[aead->n_epochs - 1].first >= lbn)
+		aead->n_epochs--;
+	if (aead->n_epochs && aead->epochs[aead->n_epochs - 1].last >= lbn)
+		aead->epochs[aead->n_epochs - 1].last = lbn - 1;
+	if (aead->covered >= lbn)
+		aead->covered = lbn + n;
+	if (aead->next != lbn)
+		aead->now = 0;
+	aead->next = aead->end = lbn + n;
+}
+
+static struct epoch *find_epoch(struct aead *aead, uint64_t number)
+{
+	for (size_t i = 0; i < aead->n_epochs; i++)
+		if (aead->epochs[i].number == number)
+			return &aead->epochs[i];
+	return NULL;
+}
+
+static int add_epoch(struct aead *aead, uint64_t number, uint64_t first, uint64_t lbn)
+{
+	size_t i = aead->n_epochs;
+
+	if (i == aead->size) {
+		size_t size = aead->size ? 2 * aead->size : 16;
+		struct epoch *more = reallocarray(aead->epochs, size, sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		aead->epochs = more;
+		aead->size = size;
+	}
+	for (; i && aead->epochs[i - 1].number > number; i--)
+		aead->epochs[i] = aead->epochs[i - 1];
+	aead->epochs[i] = (struct epoch){ number, first, lbn };
+	aead->n_epochs++;
+	return 0;
+}
+
+/* A record of this epoch is at lbn. */
+static int learn(struct aead *aead, uint64_t number, uint64_t first, uint64_t lbn)
+{
+	struct epoch *epoch = find_epoch(aead, number);
+
+	if (number > aead->top)
+		aead->top = number;
+	if (lbn + 1 > aead->covered)
+		aead->covered = lbn + 1;
+	if (!epoch)
+		return add_epoch(aead, number, first, lbn);
+	if (lbn > epoch->last)
+		epoch->last = lbn;
+	return 0;
+}
+
+/* Can there be a record of this epoch at lbn, with what is known? */
+static int fits(struct aead *aead, struct pmt_cell *cell, uint64_t number, uint64_t first,
+		uint64_t lbn)
+{
+	if (first > lbn)
+		return pmt_cell_fail(cell, ALTERED, "it is before its epoch begins");
+	for (size_t i = 0; i < aead->n_epochs; i++) {
+		const struct epoch *known = &aead->epochs[i];
+
+		if (known->number == number && known->first != first)
+			return pmt_cell_fail(cell, ALTERED, "epoch %" PRIu64 " begins twice, at "
+					     "blocks %" PRIu64 " and %" PRIu64, number,
+					     known->first, first);
+		if (known->number > number && (lbn >= known->first || first >= known->first))
+			return pmt_cell_fail(cell, ALTERED, "an older record: of epoch %" PRIu64
+					     ", where epoch %" PRIu64 " is since block %" PRIu64,
+					     number, known->number, known->first);
+		if (known->number < number && known->last >= first)
+			return pmt_cell_fail(cell, ALTERED, "blocks %" PRIu64 " to %" PRIu64
+					     " that were read are older: epoch %" PRIu64
+					     " is there", first > known->first ? first :
+					     known->first, known->last, number);
+	}
+	return 0;
+}
+
+/* Writing */
+
+static void begin_epoch(struct aead *aead, uint64_t lbn)
+{
+	if (!aead->known)
+		randombytes_buf(aead->recording, sizeof(aead->recording));
+	aead->known = true;
+	aead->now = ++aead->top;
+	aead->first = lbn;
+}
+
+static int aead_prepare(struct pmt_coder *c, struct pmt_cell *cell)
+{
+	struct aead *aead = aead_of(c);
+	const struct pmt_place *place = &cell->place;
+	struct head head = {
+		.magic = { 'p', 'm', 't', 'E' }, .version = 1, .suite = 1,
+		.lbn = htole64(place->lbn), .marks = htole64(place->file),
+		.partition = htole32(place->partition), .length = htole32(cell->size),
+	};
+
+	if (place->lbn == PMT_UNKNOWN)
+		return pmt_cell_fail(cell, PMT_KEY_ABORTED, 0x3b00, "no block number");
+	turn_to(aead, place);
+	if (aead->covered < place->lbn)
+		return -EAGAIN;
+	cut(aead, place->lbn, 1);
+	if (!aead->now)
+		begin_epoch(aead, place->lbn);
+	if (learn(aead, aead->now, aead->first, place->lbn))
+		return pmt_cell_fail(cell, PMT_KEY_HARDWARE, 0x4400, "no memory");
+	memcpy(head.key, aead->keys->keys[0].id, sizeof(head.key));
+	memcpy(head.recording, aead->recording, sizeof(head.recording));
+	head.epoch = htole64(aead->now);
+	head.first = htole64(aead->first);
+	memcpy(cell->head, &head, sizeof(head));
+	return 0;
+}
+
+static int aead_encode(struct pmt_coder *c, struct pmt_cell *cell, unsigned int thread)
+{
+	struct head head;
+
+	(void)thread;
+	memcpy(&head, cell->head, sizeof(head));
+	randombytes_buf(head.nonce, sizeof(head.nonce));
+	crypto_aead_xchacha20poly1305_ietf_encrypt_detached(
+		cell->coded + sizeof(head), head.tag, NULL, cell->plain, cell->size,
+		(unsigned char *)&head, AUTHENTICATED, NULL, head.nonce,
+		aead_of(c)->keys->keys[0].key);
+	memcpy(cell->coded, &head, sizeof(head));
+	cell->coded_length = (uint32_t)sizeof(head) + cell->size;
+	return 0;
+}
+
+/* It may be there or not, and what was behind it. */
+static void aead_lost(struct pmt_coder *c)
+{
+	uint64_t top = aead_of(c)->top;
+
+	forget(aead_of(c));
+	aead_of(c)->top = top;
+}
+
+static void aead_other(struct pmt_coder *c, const struct pmt_command *cmd)
+{
+	struct aead *aead = aead_of(c);
+	uint64_t marks = 0;
+
+	if (cmd->op == PMT_OP_WRITE_FILEMARKS && cmd->count > 0)
+		marks = (uint64_t)cmd->count;
+	else if (cmd->op != PMT_OP_ERASE && cmd->op != PMT_OP_CUT)
+		return;
+	turn_to(aead, &cmd->place);
+	if (cmd->place.lbn == PMT_UNKNOWN || (cmd->flags & PMT_CMD_HERE))
+		aead_lost(c);
+	else
+		cut(aead, cmd->place.lbn, marks);
+}
+
+/* Reading */
+
+static int open_record(const struct pmt_key *key, struct pmt_cell *cell,
+		       const struct head *head)
+{
+	bool fits_there = cell->length <= cell->size;
+	unsigned char *from = cell->coded + sizeof(*head);
+	unsigned char *to = fits_there ? cell->plain : from;
+
+	if (crypto_aead_xchacha20poly1305_ietf_decrypt_detached(
+		    to, NULL, from, cell->length, head->tag, (const unsigned char *)head,
+		    AUTHENTICATED, head->nonce, key->key))
+		return pmt_cell_fail(cell, ALTERED, "the record was changed");
+	if (!fits_there && cell->size)
+		memcpy(cell->plain, from, cell->size);
+	return 0;
+}
+
+static int aead_decode(struct pmt_coder *c, struct pmt_cell *cell, unsigned int thread)
+{
+	const struct pmt_key *key;
+	struct head head;
+
+	(void)thread;
+	if (cell->coded_length <= sizeof(head) || memcmp(cell->coded, "pmtE", 4))
+		return pmt_cell_fail(cell, PLAIN, "not an encrypted record: was it written "
+				     "without this filter, or changed?");
+	memcpy(&head, cell->coded, sizeof(head));
+	if (head.version != 1 || head.suite != 1)
+		return pmt_cell_fail(cell, PLAIN, "encrypted in a way (%u.%u) that is not known",
+				     head.version, head.suite);
+	key = pmt_keys_find(aead_of(c)->keys, head.key);
+	if (!key)
+		return pmt_cell_fail(cell, NO_KEY, "no key %016" PRIx64,
+				     be64toh(*(const uint64_t *)(const void *)head.key));
+	cell->length = cell->coded_length - (uint32_t)sizeof(head);
+	memcpy(cell->head, &head, sizeof(head));
+	if (le32toh(head.length) != cell->length)
+		return pmt_cell_fail(cell, ALTERED, "the record was changed: its length");
+	return open_record(key, cell, &head);
+}
+
+/* Where the record stands, by what the child and the command know. */
+static struct pmt_place place_of(const struct pmt_cell *cell)
+{
+	const struct pmt_place *after = &cell->req.result.place;
+	struct pmt_place place = cell->place;
+
+	if (place.lbn == PMT_UNKNOWN && after->lbn != PMT_UNKNOWN)
+		place.lbn = after->lbn - 1;
+	if (after->file != PMT_UNKNOWN)
+		place.file = after->file;
+	return place;
+}
+
+static int check_place(struct pmt_cell *cell, const struct head *head,
+		       const struct pmt_place *place)
+{
+	uint64_t lbn = le64toh(head->lbn), marks = le64toh(head->marks);
+
+	if (place->lbn != PMT_UNKNOWN && lbn != place->lbn)
+		return pmt_cell_fail(cell, ALTERED, "it was written as block %" PRIu64
+				     ": records or marks were moved, taken out or put in", lbn);
+	if (le32toh(head->partition) != place->partition)
+		return pmt_cell_fail(cell, ALTERED, "it was written in partition %u",
+				     le32toh(head->partition));
+	if (marks != PMT_UNKNOWN && place->file != PMT_UNKNOWN && marks != place->file)
+		return pmt_cell_fail(cell, ALTERED, "it was written behind %" PRIu64
+				     " filemarks, %" PRIu64 " are there", marks,
+				     (uint64_t)place->file);
+	return 0;
+}
+
+static int take_in(struct aead *aead, struct pmt_cell *cell, const struct pmt_place *place)
+{
+	uint64_t epoch, first, lbn;
+	struct head head;
+	int rc;
+
+	memcpy(&head, cell->head, sizeof(head));
+	epoch = le64toh(head.epoch);
+	first = le64toh(head.first);
+	lbn = le64toh(head.lbn);
+	rc = check_place(cell, &head, place);
+	if (rc)
+		return rc;
+	turn_to(aead, place);
+	if (aead->known && memcmp(aead->recording, head.recording, RECORDING_BYTES))
+		return pmt_cell_fail(cell, ALTERED, "it is of another recording");
+	rc = fits(aead, cell, epoch, first, lbn);
+	if (rc)
+		return rc;
+	aead->known = true;
+	memcpy(aead->recording, head.recording, RECORDING_BYTES);
+	if (learn(aead, epoch, first, lbn))
+		return pmt_cell_fail(cell, PMT_KEY_HARDWARE, 0x4400, "no memory");
+	return 0;
+}
+
+static int aead_accept(struct pmt_coder *c, struct pmt_cell *cell)
+{
+	struct pmt_place place = place_of(cell);
+
+	return take_in(aead_of(c), cell, &place);
+}
+
+static int aead_end(struct pmt_coder *c, struct pmt_cell *cell)
+{
+	const struct aead *aead = aead_of(c);
+	const struct pmt_place *at = &cell->req.result.place;
+	bool own = at->lbn == aead->end && at->generation == aead->generation &&
+		   at->partition == aead->partition;
+
+	if (!at->block || at->block == PMT_UNKNOWN || !at->lbn || at->lbn == PMT_UNKNOWN || own)
+		return 0;
+	return pmt_cell_fail(cell, CUT_OFF, "data ends behind a record: it was cut off, or the "
+			     "writing did not come to a filemark");
+}
+
+/* Looking */
+
+/* 0 a record, in the cell; 1 a mark; -errno. */
+static int read_back(struct pmt_coder *c, struct pmt_cell *cell)
+{
+	struct pmt_command cmd = { .op = PMT_OP_READ, .place = cell->place };
+	struct pmt_result *result = &cell->req.result;
+
+	cmd.length = (uint32_t)(cell->coded_size < PMT_RECORD_MAX ? cell->coded_size :
+								    PMT_RECORD_MAX);
+	*result = pmt_coder_ask(c, &cmd, cell->coded);
+	if (result->status == PMT_STATUS_GOOD) {
+		cell->coded_length = (uint32_t)(cmd.length - result->residue);
+		cell->size = 0;
+		return aead_decode(c, cell, 0);
+	}
+	if (result->key == PMT_KEY_NONE && (result->sense & PMT_SENSE_FILEMARK))
+		return 1;
+	if (result->key == PMT_KEY_NONE)
+		return pmt_cell_fail(cell, ALTERED, "a record is longer than any that is "
+				     "written here");
+	return pmt_cell_fail(cell, result->key, (unsigned int)result->asc << 8 | result->ascq,
+			     "the record before cannot be read, and without it nothing can be "
+			     "appended");
+}
+
+/*
+ * The last record before the place says which epoch is the last.  A leaf that has done
+ * more than the unit knows answers UNIT ATTENTION, and a place that is not there is end
+ * of data; then it will not write, either, and says so itself.
+ */
+static int aead_look(struct pmt_coder *c, struct pmt_cell *cell)
+{
+	struct aead *aead = aead_of(c);
+	struct pmt_place to = cell->place;
+	unsigned int marks = 0;
+	int rc = 1;
+
+	while (rc == 1 && cell->place.lbn && marks++ < MARKS_MAX) {
+		cell->place.lbn--;
+		cell->place.file = cell->place.block = cell->place.lbn ? PMT_UNKNOWN : 0;
+		rc = read_back(c, cell);
+	}
+	pthread_mutex_lock(&c->lock);
+	turn_to(aead, &to);
+	if (rc == 0)
+		rc = take_in(aead, cell, &cell->place);
+	if (rc < 0 && (cell->key == PMT_KEY_ATTENTION || cell->key == PMT_KEY_BLANK))
+		rc = 0;
+	if (rc == 1 && cell->place.lbn)
+		rc = pmt_cell_fail(cell, PMT_KEY_ABORTED, 0x3b00,
+				   "more than %u filemarks before the place", MARKS_MAX);
+	if (rc >= 0 && aead->covered < to.lbn)
+		aead->covered = to.lbn;
+	pthread_mutex_unlock(&c->lock);
+	return rc < 0 ? rc : 0;
+}
+
+/* Keys */
+
+static void read_keys_again(struct aead *aead)
+{
+	struct pmt_keys *keys, *old = aead->keys;
+
+	if (pmt_keys_read(&keys, aead->source, aead->coder.drive.text)) {
+		pmt_log(LOG_WARNING, "%s: the keys of the last volume are used on",
+			aead->coder.drive.text);
+		return;
+	}
+	pthread_mutex_lock(&aead->coder.lock);
+	aead->keys = keys;
+	pthread_mutex_unlock(&aead->coder.lock);
+	pmt_keys_free(old);
+}
+
+/* Nothing else is in flight. */
+static void aead_done(struct pmt_coder *c, const struct pmt_request *req)
+{
+	if (req->cmd.op != PMT_OP_UNLOAD && req->cmd.op != PMT_OP_LOAD &&
+	    req->cmd.op != PMT_OP_FORMAT)
+		return;
+	pthread_mutex_lock(&c->lock);
+	forget(aead_of(c));
+	pthread_mutex_unlock(&c->lock);
+	if (req->cmd.op != PMT_OP_FORMAT)
+		read_keys_again(aead_of(c));
+}
+
+/* Status */
+
+static void add_hex(struct json_object *object, const char *key, const uint8_t *bytes,
+		    size_t n)
+{
+	char text[2 * RECORDING_BYTES + 1];
+
+	sodium_bin2hex(text, sizeof(text), bytes, n);
+	json_object_object_add(object, key, json_object_new_string(text));
+}
+
+static void aead_status(struct pmt_coder *c, struct json_object *object)
+{
+	const struct aead *aead = aead_of(c);
+
+	add_hex(object, "key", aead->keys->keys[0].id, PMT_KEY_ID_BYTES);
+	json_object_object_add(object, "keys", json_object_new_int64((int64_t)aead->keys->n));
+	if (!aead->known)
+		return;
+	add_hex(object, "recording", aead->recording, RECORDING_BYTES);
+	json_object_object_add(object, "epoch", json_object_new_int64((int64_t)aead->top));
+}
+
+static const struct pmt_codec codec = {
+	.head = sizeof(struct head),
+	.places = true,
+	.prepare = aead_prepare,
+	.look = aead_look,
+	.encode = aead_encode,
+	.decode = aead_decode,
+	.accept = aead_accept,
+	.end = aead_end,
+	.other = aead_other,
+	.done = aead_done,
+	.lost = aead_lost,
+	.status = aead_status,
+};
+
+/* What is encrypted is not compressed any more. */
+static int aead_check(const struct pmt_spec *spec)
+{
+	for (size_t i = 0; i < spec->n_children; i++) {
+		int rc = aead_check(spec->children[i]);
+
+		if (rc)
+			return rc;
+	}
+	if (strcmp(spec->kind, "zstd"))
+		return 0;
+	return pmt_spec_fault(spec, NULL, "what is encrypted cannot be compressed: "
+					  "it is zstd|aead|...");
+}
+
+static int aead_open(struct pmt_drive *drive, const struct pmt_spec *spec)
+{
+	struct aead *aead = (struct aead *)drive;
+	const char *source = "";
+	unsigned int threads;
+	int rc = pmt_coder_threads(spec, &threads);
+
+	pmt_spec_string(spec, "key", &source);
+	if (rc == 0)
+		rc = pmt_spec_unused(spec);
+	if (rc)
+		return rc;
+	if (strncmp(source, "file:", 5) && strncmp(source, "keyring:", 8) &&
+	    strncmp(source, "command:", 8))
+		return pmt_spec_fault(spec, "key", "option 'key': expected file:..., "
+						   "keyring:... or command:...");
+	aead->source = strdup(source);
+	rc = aead->source ? pmt_keys_read(&aead->keys, source, drive->text) : -ENOMEM;
+	if (rc == 0)
+		rc = pmt_coder_open(&aead->coder, &codec, threads);
+	if (rc) {
+		pmt_keys_free(aead->keys);
+		free(aead->source);
+	}
+	forget(aead);
+	return rc;
+}
+
+static void aead_close(struct pmt_drive *drive)
+{
+	struct aead *aead = (struct aead *)drive;
+
+	pmt_coder_close(&aead->coder);
+	pmt_keys_free(aead->keys);
+	free(aead->epochs);
+	free(aead->source);
+}
+
+static int aead_attach(struct pmt_drive *drive, const struct pmt_session *session)
+{
+	struct aead *aead = (struct aead *)drive;
+
+	forget(aead);
+	return pmt_coder_attach(drive, session);
+}
+
+const struct pmt_drive_ops pmt_aead_drive = {
+	.name = "aead",
+	.size = sizeof(struct aead),
+	.check = aead_check,
+	.open = aead_open,
+	.close = aead_close,
+	.session = pmt_coder_session,
+	.attach = aead_attach,
+	.detach = pmt_coder_settle,
+	.submit = pmt_coder_submit,
+	.resume = pmt_coder_resume,
+	.cancel = pmt_coder_cancel,
+	.settle = pmt_coder_settle,
+	.limits = pmt_coder_limits,
+	.status = pmt_coder_status,
+};
