@@ -272,6 +272,7 @@ int main(void)
 	tcase_add_test(tests, too_deep_too_many);
 	tcase_add_test(tests, mirror_of_specs);
 	tcase_add_test(tests, any_text);
+	tcase_set_timeout(tests, 60);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }
