@@ -44,7 +44,8 @@ objs = $(patsubst %.c,$(1)/%.o,$(2))
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2);)
 
-all: $(B)/libpmt.a $(B)/libpmt.so $(B)/tape-mirror $(B)/pmt-rmt $(B)/pmt
+all: $(B)/libpmt.a $(B)/libpmt.so $(B)/tape-mirror $(B)/rmt-forwarder \
+	$(B)/pmt-rmt $(B)/pmt
 
 $(B)/%.o: %.c
 	$(call say,CC,$@) mkdir -p $(@D)
@@ -66,7 +67,7 @@ $(B)/libpmt.so: $(call objs,$(B),$(LIB)) lib/libpmt.map
 	$(call say,LD,$@) $(CC) -shared -Wl,-soname,libpmt.so.0 \
 		-Wl,--version-script=lib/libpmt.map -o $@ $(filter %.o,$^) $(LDLIBS)
 
-$(B)/tape-mirror: $(call objs,$(B),daemons/tape-mirror.c $(DAEMON)) $(B)/libpmt.a
+$(B)/tape-mirror $(B)/rmt-forwarder: $(B)/%: $(B)/daemons/%.o $(call objs,$(B),$(DAEMON)) $(B)/libpmt.a
 	$(call say,LD,$@) $(CC) -o $@ $^ $(LDLIBS)
 
 $(B)/pmt-rmt: $(call objs,$(B),daemons/pmt-rmt.c daemons/rmt-conf.c) $(B)/libpmt.a
@@ -155,6 +156,7 @@ conformance-modules:
 install: all
 	install -D -m 755 $(B)/pmt $(DESTDIR)$(PREFIX)/sbin/pmt
 	install -D -m 755 $(B)/tape-mirror $(DESTDIR)$(PREFIX)/sbin/tape-mirror
+	install -D -m 755 $(B)/rmt-forwarder $(DESTDIR)$(PREFIX)/sbin/rmt-forwarder
 	install -D -m 755 $(B)/pmt-rmt $(DESTDIR)$(PREFIX)/sbin/pmt-rmt
 	install -d -m 755 $(DESTDIR)/etc/pmt $(DESTDIR)/var/lib/pmt
 	install -D -m 644 $(B)/libpmt.a $(DESTDIR)$(PREFIX)/lib/libpmt.a

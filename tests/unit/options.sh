@@ -75,5 +75,6 @@ for verb in $verbs; do
 		fail "pmt $verb is not in the page"
 done
 check tape-mirror "" tape-mirror.8
+check rmt-forwarder "" rmt-forwarder.8
 check pmt-rmt "" pmt-rmt.8
 exit $status

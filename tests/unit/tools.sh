@@ -10,7 +10,7 @@ top=$(cd "$(dirname "$0")/../.." && pwd)
 bin=${1:-$top/build/plain}
 status=0
 
-for program in pmt tape-mirror pmt-rmt; do
+for program in pmt tape-mirror rmt-forwarder pmt-rmt; do
 	if [ ! -x "$bin/$program" ]; then
 		echo "tools.sh: no $bin/$program"
 		exit 77
@@ -87,6 +87,17 @@ expect 2 'more copies than' tape-mirror --policy degrade --min 3 0 null: null:
 expect 2 'with --create' tape-mirror --ring 64M 0 null:
 expect 2 'power of two' tape-mirror --create --ring 63M 0 null:
 expect 2 "column" tape-mirror 0 'null:?'
+
+expect 0 '^Usage: rmt-forwarder ' rmt-forwarder --help
+expect 0 '^rmt-forwarder [0-9]' rmt-forwarder -V
+expect 2 'which unit' rmt-forwarder
+expect 2 'which drive' rmt-forwarder 0
+expect 2 'tape-mirror serves several' rmt-forwarder 0 a:b c:d
+expect 2 'column 1: rmt: expected .*host:device' rmt-forwarder 0 /dev/nst0
+expect 2 "option 'os': expected linux or bsd, found 'sun os'" rmt-forwarder --os 'sun os' 0 a:b
+expect 2 "option 'rmt': expected no command= beside it" rmt-forwarder --rmt x --command y 0 a:b
+expect 1 'connection|severed' rmt-forwarder --command 'exit 3; # (a, b|c)?' 0 'a:b c?'
+expect 1 'column|severed' rmt-forwarder 0 'rmt:a:b?command=false'
 
 expect 0 '^Usage: pmt-rmt ' pmt-rmt --help
 expect 0 '^pmt-rmt [0-9]' pmt-rmt -V
