@@ -8,6 +8,7 @@
 #	make check-debug	the tests under kernels that check, KASAN and lockdep among it
 #	make check-kernels	the tests under each of Debian's kernels, with the newest
 #	make long	both, for long, the race detector, and the ring's fuzzer
+#	make bench-rmt	how fast a drive on another host is, beside other clients
 #	make conformance	pmt beside the real st, on both kernels; part of check
 #	make install	DESTDIR=, PREFIX=
 #
@@ -149,6 +150,11 @@ long: setup
 	$(Q)$(MAKE) --no-print-directory all system-programs conformance-modules
 	$(Q)tests/long
 
+# Records to a drive on another host, by three clients.
+bench-rmt: setup
+	$(Q)$(MAKE) --no-print-directory all $(patsubst %.c,$(B)/%,$(BENCH))
+	$(Q)tests/bench/rmt
+
 conformance-modules:
 	$(Q)for k in 6.1 6.12; do WERROR=$(if $(CI),1) tests/vm/modules $$k && \
 		tests/conformance/oracle/build $$k || exit 1; done
@@ -174,6 +180,6 @@ clean:
 -include $(shell find $(B) $(S) -name '*.d' 2>/dev/null)
 
 .PHONY: all setup modules demo check style conformance check-debug check-kernels \
-	long conformance-modules install clean unit-programs system-programs
+	long bench-rmt conformance-modules install clean unit-programs system-programs
 .SECONDARY:
 .DELETE_ON_ERROR:

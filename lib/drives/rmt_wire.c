@@ -14,7 +14,7 @@
 
 #define INPUT		(64u << 10)
 #define BUFFER		(4 << 20)	/* of the socket; the system has its own limit */
-#define CLOSING		10000		/* ms to close a tape, which may write a mark */
+#define CLOSING		2000		/* ms to end by itself, when its input ends */
 #define ENDING		2000		/* ms behind SIGTERM */
 
 extern char **environ;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fakermt.h"
 #include "fakest.h"
@@ -398,6 +399,25 @@ START_TEST(the_window_is_kept)
 	ck_assert_uint_eq(count(PMT_STATUS_GOOD), 30);
 	ck_assert_uint_le(server.ahead, 4);
 	tape_has(5, 30);
+	many_end();
+}
+END_TEST
+
+/* Nor are more sent behind one that has waited for its answer so long. */
+START_TEST(patience_ends)
+{
+	begin(FAKE_PMT, "&time=1");
+	ck_good(rig_write(&rig, "first"));
+	server.stuck = true;
+	many_begin();
+	write_many(1);
+	usleep(20000);
+	write_many(10);
+	usleep(50000);
+	server.stuck = false;
+	wait_for_all();
+	ck_assert_int_eq(server.behind, 0);
+	ck_assert_uint_eq(count(PMT_STATUS_GOOD), 11);
 	many_end();
 }
 END_TEST
@@ -893,7 +913,7 @@ static Suite *rmt_suite(void)
 {
 	const TTest *const once[] = {
 		begins_without_cartridge, bad_specifications, nobody_answers,
-		the_window_is_kept, wrong_block, reads_of_one_size, cancelled,
+		the_window_is_kept, patience_ends, wrong_block, reads_of_one_size, cancelled,
 		lost_for_good, silence, busy_for_a_while, NULL,
 	};
 	const TTest *const twice[] = {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -379,6 +380,12 @@ static void hold(struct client *c, char op)
 		}
 	}
 	c->n_held++;
+	if (server.stuck) {
+		while (server.stuck)
+			usleep(1000);
+		ioctl(c->fd, FIONREAD, &server.behind);
+		server.behind += (int)(c->to - c->from);
+	}
 	if (server.linger && (c->from < c->to || poll(&poll_fd, 1, 30) > 0))
 		return;
 	if (c->n_held >= server.hold || c->n_held == HELD) {

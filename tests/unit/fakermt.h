@@ -20,6 +20,7 @@ struct fake_server {
 	bool away;			/* who connects is sent away at once */
 	unsigned int hold;		/* so many requests of data, before any is answered */
 	bool linger;			/* before it answers, it waits for what else comes */
+	_Atomic bool stuck;		/* it has a request of data, and does nothing */
 	unsigned int lose;		/* the n-th request of data loses the connection: */
 	bool executed;			/* ... when it was executed */
 	bool rewound;			/* ... and the tape is at its beginning then */
@@ -27,6 +28,7 @@ struct fake_server {
 	const char *garbage;		/* instead of the next answer to data */
 	/* What was done: */
 	unsigned int connections, requests, ahead;
+	int behind;			/* bytes that came behind what it was stuck at */
 	int worst_op;			/* the largest number of an operation that came */
 	unsigned int unknown;		/* what a server of this kind does not know */
 	char word[64];			/* the flags of the last open */
