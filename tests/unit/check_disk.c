@@ -126,7 +126,8 @@ static void tells(const char *text)
 
 /* Tapes */
 
-static const char *const formats[] = { "native", "simh" };
+static const char *const formats[] = { "native", "simh", "aws" };
+#define N_FORMATS (sizeof(formats) / sizeof(formats[0]))
 
 static int try_tape(struct pmt_leaf **leaf, const char *name, const char *options)
 {
@@ -203,15 +204,15 @@ START_TEST(short_writes)
 {
 	struct pmt_leaf *leaf;
 
-	disk.most = _i / 2 ? 7 : 1000;
+	disk.most = _i / N_FORMATS ? 7 : 1000;
 	disk.interrupted = true;
-	leaf = tape("create=yes&capacity=10M&ew=64K", _i % 2);
+	leaf = tape("create=yes&capacity=10M&ew=64K", _i % N_FORMATS);
 	for (uint32_t i = 0; i < 60; i++)
 		ck_assert_int_eq(put(leaf, i), 0);
 	ck_assert_int_eq(leaf->ops->sync(leaf), 0);
 	holds(leaf, 60);
 	drop(leaf);
-	leaf = tape("capacity=10M&ew=64K", _i % 2);
+	leaf = tape("capacity=10M&ew=64K", _i % N_FORMATS);
 	holds(leaf, 60);
 	drop(leaf);
 	ck_assert_str_eq(warned, "");
@@ -245,9 +246,9 @@ START_TEST(no_room)
 	uint32_t n = 0;
 	int rc;
 
-	disk.no_fallocate = _i / 2;
+	disk.no_fallocate = _i / N_FORMATS;
 	disk.liar = !disk.no_fallocate;
-	leaf = tape("create=yes&ahead=128K&ew=4K", _i % 2);
+	leaf = tape("create=yes&ahead=128K&ew=4K", _i % N_FORMATS);
 	if (disk.no_fallocate)		/* then nothing is promised */
 		ck_assert_uint_eq(leaf->limits.window, 0);
 	disk.room = 100000;
@@ -262,7 +263,7 @@ START_TEST(no_room)
 	disk.room = 0;
 	ck_assert_int_ge(put(leaf, n), 0);
 	drop(leaf);
-	leaf = tape("readonly=yes", _i % 2);
+	leaf = tape("readonly=yes", _i % N_FORMATS);
 	holds(leaf, n + 1);
 	drop(leaf);
 }
@@ -436,15 +437,15 @@ int main(void)
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_set_timeout(tests, 30);
-	tcase_add_loop_test(tests, short_writes, 0, 4);
-	tcase_add_loop_test(tests, writes_that_take_nothing, 0, 2);
-	tcase_add_loop_test(tests, no_room, 0, 4);
-	tcase_add_loop_test(tests, room_runs_out, 0, 2);
-	tcase_add_loop_test(tests, flush_fails, 0, 2);
-	tcase_add_loop_test(tests, truncate_fails, 0, 2);
-	tcase_add_loop_test(tests, locking_fails, 0, 2);
-	tcase_add_loop_test(tests, two_processes, 0, 2);
-	tcase_add_loop_test(tests, read_only_file_system, 0, 2);
+	tcase_add_loop_test(tests, short_writes, 0, 2 * N_FORMATS);
+	tcase_add_loop_test(tests, writes_that_take_nothing, 0, N_FORMATS);
+	tcase_add_loop_test(tests, no_room, 0, 2 * N_FORMATS);
+	tcase_add_loop_test(tests, room_runs_out, 0, N_FORMATS);
+	tcase_add_loop_test(tests, flush_fails, 0, N_FORMATS);
+	tcase_add_loop_test(tests, truncate_fails, 0, N_FORMATS);
+	tcase_add_loop_test(tests, locking_fails, 0, N_FORMATS);
+	tcase_add_loop_test(tests, two_processes, 0, N_FORMATS);
+	tcase_add_loop_test(tests, read_only_file_system, 0, N_FORMATS);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

@@ -5,8 +5,6 @@
 # told by dumpimg, which shares no code with the library.
 #
 # usage: tools-tape.sh [CASE...]
-#
-# A line for each case, and last "N passed, N failed".
 
 set -u
 
@@ -17,17 +15,8 @@ dumpimg=$bin/tests/system/dumpimg
 for program in "$pmt" "$bin/pmt-rmt" "$dumpimg"; do
 	[ -x "$program" ] || { echo "tools-tape.sh: no $program"; exit 77; }
 done
-work=$(mktemp -d -p /dev/shm 2> /dev/null || mktemp -d)
-trap 'rm -rf "$work"' EXIT
-
-fail() {
-	echo "$*" >&2
-	exit 1
-}
-
-ok() { "$@" || fail "status $?: $*"; }
-
-is() { [ "$1" = "$2" ] || fail "'$1' and not '$2'${3:+: $3}"; }
+# shellcheck source=cases
+. "$top/tests/unit/cases"
 
 # gives CODE PATTERN COMMAND...: exit code; what it prints matches.
 gives() {
@@ -209,6 +198,27 @@ case_several_targets() {
 	ok cmp a.tap c.tap
 }
 
+# To another host and back, with many records on the wire; the end of that tape, too.
+case_remote() {
+	local remote
+	printf '%s\n' "state = $PWD" '[t]' "drive = image:$PWD/t.tape?capacity=400K&ew=50K" \
+		> rmt.conf
+	remote="rmt:here:nt?command=$bin/pmt-rmt\\ --config\\ $PWD/rmt.conf"
+	# shellcheck disable=SC2046 # several words
+	simh $(seq 100 200) m $(seq 300 320) m m 7777 m > a.tap
+	gives 0 'copied: 123 records, 4 marks' "$pmt" copy image:a.tap "$remote"
+	gives 0 '^the same' "$pmt" verify image:a.tap "$remote"
+	gives 0 '^the same' "$pmt" verify image:a.tap image:t.tape
+	gives 0 'copied: 123 records, 4 marks' "$pmt" copy "$remote" \
+		'image:b.tap?create=yes&format=simh'
+	ok cmp a.tap b.tap
+	# shellcheck disable=SC2046 # several words
+	simh $(yes 20000 | head -n 10) m $(yes 20000 | head -n 10) m > long.tap
+	gives 1 'the same with --from 1, on another tape' "$pmt" copy --overwrite image:long.tap \
+		"$remote"
+	gives 0 '^the same' "$pmt" verify --to 0 image:long.tap image:t.tape
+}
+
 # A signal ends it behind a record; what it says goes on to the end.
 case_interrupted() {
 	local pid from
@@ -262,19 +272,6 @@ case_map() {
 	ok grep -q 'end of data' e.svg
 }
 
-passed=0 failed=0
-# shellcheck disable=SC2046 # several names
-[ $# != 0 ] || set -- $(declare -F | sed -n 's/^declare -f case_//p')
-for name in "$@"; do
-	mkdir -p "$work/$name"
-	if ! (trap - EXIT; cd "$work/$name" && "case_$name") > "$work/output" 2>&1; then
-		echo "not ok tools-tape/$name"
-		sed 's/^/	/' "$work/output" | head -n 40
-		failed=$((failed + 1))
-	else
-		echo "ok tools-tape/$name"
-		passed=$((passed + 1))
-	fi
-done
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+before_case() { cd "$T" || exit 1; }
+
+run_cases "$@"
