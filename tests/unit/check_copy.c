@@ -607,14 +607,15 @@ START_TEST(partitions)
 {
 	struct pmt_walk walk = whole.walk;
 	struct pmt_copy wish = whole;
+	struct pmt_command format = { .op = PMT_OP_FORMAT, .argument = 2, .count = 5 };
 	const char *const specs[] = { "mem:a", spec("image:%s", "p") };
 	struct rig rig;
 
 	tape("a", "3m", 100);
 	rig_init(&rig);
 	ck_assert_int_eq(rig_open(&rig, spec("image:%s?capacity=20M", "p")), 0);
-	ck_assert_int_eq(rig_do(&rig, (struct pmt_command){ .op = PMT_OP_FORMAT, .count = 5, .place = rig.place,
-				.argument = 2 }, NULL), PMT_STATUS_GOOD);
+	format.place = rig.place;
+	ck_assert_int_eq(rig_do(&rig, format, NULL), PMT_STATUS_GOOD);
 	rig_close(&rig);
 	ck_assert_int_eq(copy("mem:a", spec("image:%s", "p")), -EINVAL);
 	ck_assert_int_eq(copy(spec("image:%s", "p"), "mem:b"), -EINVAL);
