@@ -423,16 +423,33 @@ static int some_marks(struct pmt_image *image, uint32_t count, uint32_t *done)
 	return r;
 }
 
-/* At once; where there is not room for all, one by one as many as there is. */
+/* Of count marks, how many there is room for. */
+static uint32_t marks_that_fit(struct pmt_image *image, uint32_t count)
+{
+	uint32_t least = 0, most = count;
+
+	while (least < most) {
+		uint32_t middle = least + (most - least + 1) / 2;
+
+		if (fits(image, middle, 0) == 0)
+			least = middle;
+		else
+			most = middle - 1;
+	}
+	return least;
+}
+
+/* At once; where the disk is full, one by one as many as there is room for. */
 static int image_marks(struct pmt_leaf *leaf, uint32_t count, uint32_t *done)
 {
 	struct pmt_image *image = image_of(leaf);
 	int r = may_write(image);
+	uint32_t fit = r ? 0 : marks_that_fit(image, count);
 
 	*done = 0;
-	if (!r && count)
-		r = some_marks(image, count, done);
-	if (r == -ENOSPC)
+	if (fit)
+		r = some_marks(image, fit, done);
+	if (!r || r == -ENOSPC)
 		for (r = 0; !r && *done < count;)
 			r = some_marks(image, 1, done);
 	return r ? r : count && at_ew(image->tape) ? PMT_AT_EW : 0;
