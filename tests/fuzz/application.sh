@@ -39,7 +39,7 @@ $(dmesg | tail -n 3)"
 }
 
 round_trip() {
-	eventually 20 as_new || fail "no tape again: $(cat "$T/reset")
+	eventually 60 as_new || fail "no tape again: $(cat "$T/reset")
 $(pmt status "$UNIT")
 $(holders)"
 	is "$(recs write "$TAPE" 1000-9000 30)" "30 written, 0 marked, ok, close ok" "the writer"
