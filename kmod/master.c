@@ -92,6 +92,8 @@ static int pmtm_opened(struct pmtm_tape *tape, struct file *file,
 		ret = nonblock ? 0 : tape->ready == PMTM_NO_TAPE ? -ENOMEDIUM : -EIO;
 	if (ret)
 		goto err_close;
+	/* What was not done by now is nobody's wish any more. */
+	tape->rewind_owed = false;
 	return 0;
 
 err_close:

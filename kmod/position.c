@@ -95,6 +95,7 @@ void pmtm_lose_position(struct pmtm_tape *tape)
 	pmtm_no_position(tape);
 	memset(tape->left_at, 0, sizeof(tape->left_at));
 	tape->lost = true;
+	tape->rewind_owed = false;
 	tape->place.lbn = PMT_UNKNOWN;
 	tape->place.file = PMT_UNKNOWN;
 	tape->place.block = PMT_UNKNOWN;
@@ -121,6 +122,7 @@ void pmtm_new_session(struct pmtm_tape *tape, const struct pmt_result *res)
 		tape->partition_wanted = res->place.partition;
 	memset(tape->left_at, 0, sizeof(tape->left_at));
 	tape->lost = false;
+	tape->rewind_owed = false;
 	tape->no_lock = false;
 	tape->positioned = true;
 	tape->largest = 0;

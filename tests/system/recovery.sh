@@ -102,6 +102,28 @@ case_modes_are_handed_over() {
 		" 4 record 512 1 mark " "the tape"
 }
 
+# A rewind that a killed program has left is not done behind another's back, when the
+# place was lost meanwhile and somebody has taken the tape elsewhere.
+case_rewind_that_was_lost() {
+	new_unit --recovery 0.5
+	serve "delay?op=write&ms=500|image:$T/a.tape?capacity=20M"
+	ok recs write "$NTAPE" 1000 3
+	ok mt -f "$NTAPE" rewind
+	ok mt -f "$NTAPE" eod
+	NTAPE=$TAPE writer_waits
+	freeze "$SERVER"
+	kill -KILL "$WRITER"
+	eventually 20 gone "$WRITER" || fail "it outlives the kill"
+	stop_server KILL
+	eventually 20 is_state unserved || fail "the state is $(state)"
+	serve "image:$T/a.tape?capacity=20M"
+	script "open 0 npmtm0 r -> -1 EIO"
+	ok mt -f "$NTAPE" seek 4
+	ok recs write "$NTAPE" 500 2
+	is "$(dumpimg "$T/a.tape" | awk '{ print $2, $3 }' | uniq -c | tr -s ' \n' ' ')" \
+		" 3 record 1000 1 mark 2 record 500 1 mark " "the tape"
+}
+
 # No server within the recovery time: EIO, and the place is lost until rewind.
 case_recovery_is_over() {
 	new_unit --recovery 0.5
