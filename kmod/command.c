@@ -174,6 +174,7 @@ int pmtm_deferred(struct pmtm_tape *tape)
 	int ret = tape->deferred;
 
 	tape->deferred = 0;
+	tape->told |= ret != 0;
 	return ret;
 }
 

@@ -131,6 +131,7 @@ struct pmtm_tape {
 	struct pmt_modes modes;
 	u32 recovered;			/* errors since the last MTIOCGET */
 	int deferred;			/* error of what was acknowledged */
+	bool told;			/* it was given out, since close began */
 	bool owed;			/* who exited left his closing in the ring */
 	bool rewind_owed;		/* a rewind was in it, and is not done yet */
 

@@ -844,6 +844,7 @@ int pmtm_finish(struct pmtm_tape *tape, enum pmtm_wait how)
 	bool wrote = tape->direction == PMTM_WRITING;
 	int ret, err;
 
+	tape->told = false;
 	if (tape->direction != PMTM_READING)
 		pmtm_stop_ahead(tape);
 	tape->rest.from = tape->rest.to;
@@ -867,11 +868,12 @@ int pmtm_finish(struct pmtm_tape *tape, enum pmtm_wait how)
 		err = pmtm_unlock(tape, how);
 		ret = ret ?: err;
 	}
-	if (how == PMTM_QUEUE) {
+	if (how == PMTM_QUEUE)
 		tape->owed = true;
-		if (ret && wrote)
-			tape->deferred = -EIO;
-	}
+	/* Who dies hears nothing: the next one is told. */
+	if (ret && (wrote || tape->told) &&
+	    (how == PMTM_QUEUE || fatal_signal_pending(current)))
+		tape->deferred = -EIO;
 	tape->direction = PMTM_IDLE;
 	return ret;
 }

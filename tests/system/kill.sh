@@ -142,6 +142,59 @@ case_next_open_waits() {
 	settled
 }
 
+# A motion ends before another holder of the descriptor writes, though its caller was
+# killed: the records are where it has left the tape.
+case_killed_motion() {
+	local fsf=1 mover
+	new_unit
+	serve "image:$T/a.tape?capacity=20M"
+	ok recs write "$NTAPE" 1000 3
+	ok recs write "$NTAPE" 1000 3
+	ok mt -f "$NTAPE" rewind
+	exec 8<> "$NTAPE"
+	freeze "$SERVER"
+	"$top/build/plain/tests/fuzz/application" perform $fsf 1 <&8 &
+	mover=$!
+	echo "$mover" >> "$T/pids"
+	eventually 20 stuck "$mover" || fail "the motion is not held"
+	kill -KILL "$mover"
+	soon_gone "$mover"
+	(printf 1111 >&8 && printf 22222 >&8 && printf 333333 >&8) &
+	mover=$!
+	echo "$mover" >> "$T/pids"
+	kill -CONT "$SERVER"
+	wait "$mover" || fail "the writer's status is $?"
+	exec 8<&-
+	is "$(dumpimg "$T/a.tape" | awk '{ print $2, $3 }' | tr '\n' ' ')" \
+		"record 1000 record 1000 record 1000 mark  record 4 record 5 record 6 mark  " \
+		"the tape"
+	at 2 0
+}
+
+# What was acknowledged and failed is told to the next one, where the last has died
+# behind a mark that did not wait.
+case_killed_behind_an_error() {
+	local weofi=35 dying
+	new_unit
+	serve "delay?op=write&ms=1000|fault?op=write&at=1&error=medium|image:$T/a.tape?capacity=20M"
+	(
+		printf 111 >&8 && printf 222 >&8
+		"$top/build/plain/tests/fuzz/application" perform $weofi 1 <&8
+		echo > "$T/marked"
+		sleep 60
+	) 8> "$NTAPE" &
+	dying=$!
+	echo "$dying" >> "$T/pids"
+	eventually 20 [ -e "$T/marked" ] || fail "the mark waits"
+	eventually 20 only_the_mark_waits || fail "records wait"
+	pkill -KILL -P "$dying"
+	kill -KILL "$dying"
+	eventually 20 gone "$dying"
+	script "open 0 npmtm0 r -> -1 EIO"
+}
+
+only_the_mark_waits() { [ "$(kept waiting)" -le 1 ]; }
+
 # The unit is given up and deleted while its server hangs.
 case_abort_and_delete() {
 	image_unit
