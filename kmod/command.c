@@ -197,7 +197,18 @@ int pmtm_wait_done(struct pmtm_tape *tape, u32 number, unsigned int state)
 		if (signal_pending_state(state, current))
 			return -EINTR;
 	} while (!pmt_unit_done(tape->unit, number));
+	/* Answers may have come behind the last look, before the one that counts. */
+	pmtm_reap(tape);
 	return 0;
+}
+
+/*
+ * A motion whose caller was killed ends before another holder of the descriptor
+ * does anything: it is what says where the tape is.
+ */
+int pmtm_settle_left(struct pmtm_tape *tape)
+{
+	return tape->left ? pmtm_wait_done(tape, tape->abandoned, PMT_KILLABLE) : 0;
 }
 
 static bool pmtm_place_known(const struct pmt_place *place)
@@ -206,10 +217,12 @@ static bool pmtm_place_known(const struct pmt_place *place)
 	       (place->file != PMT_UNKNOWN && place->block != PMT_UNKNOWN);
 }
 
+/* A motion to a place of its own needs none to begin at. */
 struct pmt_command pmtm_prepare(struct pmtm_tape *tape, enum pmt_op op)
 {
 	bool writes = op == PMT_OP_WRITE || op == PMT_OP_WRITE_FILEMARKS ||
 		      op == PMT_OP_ERASE;
+	bool relative = writes || op == PMT_OP_READ || op == PMT_OP_SPACE;
 	struct pmt_command cmd = {
 		.op = op,
 		.place = tape->place,

@@ -191,8 +191,9 @@ static int pmtm_size_allowed(struct pmtm_tape *tape, size_t count)
 /* What st checks and does before any transfer; count is not 0. */
 static int pmtm_before_transfer(struct pmtm_tape *tape, size_t count)
 {
-	int ret = pmtm_switch_partition(tape);
+	int ret = pmtm_settle_left(tape);
 
+	ret = ret ?: pmtm_switch_partition(tape);
 	ret = ret ?: pmtm_size_allowed(tape, count);
 	if (ret)
 		return ret;

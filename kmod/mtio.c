@@ -592,7 +592,7 @@ long pmtm_mtio(struct pmtm_tape *tape, struct file *file, unsigned int code,
 {
 	switch (code) {
 	case MTIOCTOP:
-		return pmtm_mtop(tape, file, arg);
+		return pmtm_settle_left(tape) ?: pmtm_mtop(tape, file, arg);
 	case MTIOCGET:
 		return pmtm_get(tape, arg);
 	case MTIOCPOS:

@@ -205,6 +205,7 @@ void pmtm_discard(struct pmtm_tape *tape);
 void pmtm_retire(struct pmtm_tape *tape, const struct pmt_command *cmd,
 		 const struct pmt_result *res);
 int pmtm_wait_done(struct pmtm_tape *tape, u32 number, unsigned int state);
+int pmtm_settle_left(struct pmtm_tape *tape);
 struct pmt_command pmtm_prepare(struct pmtm_tape *tape, enum pmt_op op);
 int pmtm_send(struct pmtm_tape *tape, struct pmt_command *cmd, const void __user *from);
 int pmtm_issue(struct pmtm_tape *tape, struct pmt_command *cmd, enum pmtm_wait how);

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <linux/pmt.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -286,6 +287,64 @@ static void late(void)
 	}
 }
 
+static void *kick(void *unused)
+{
+	(void)unused;
+	while (ioctl(h.fd, PMT_IOC_KICK) == 0)
+		;
+	return NULL;
+}
+
+static const struct pmt_command *newest(uint32_t *tail)
+{
+	const struct pmt_kernel_page *kernel = (const struct pmt_kernel_page *)h.commands;
+
+	*tail = __atomic_load_n(&kernel->tail, __ATOMIC_ACQUIRE);
+	return (const struct pmt_command *)(h.commands + PMT_PAGE_AREA) +
+	       (*tail - 1) % h.info.slots;
+}
+
+/* The first record fails; what is behind it is answered all at once. */
+static void fail_burst(struct pmt_result *result)
+{
+	const struct pmt_kernel_page *kernel = (const struct pmt_kernel_page *)h.commands;
+	uint32_t tail;
+
+	while (newest(&tail)->op != PMT_OP_WRITE_FILEMARKS)
+		;
+	result->status = PMT_STATUS_CHECK;
+	result->key = PMT_KEY_MEDIUM;
+	result->residue = 1000;
+	answer(result, h.number + 1);
+	while ((int32_t)(__atomic_load_n(&kernel->cancel, __ATOMIC_ACQUIRE) - tail) < 0)
+		;
+	for (uint32_t n = h.number + 1; n != tail; n++)
+		put(&(struct pmt_result){ .number = n, .status = PMT_STATUS_CANCELLED });
+	__atomic_store_n(&page()->done, tail, __ATOMIC_SEQ_CST);
+	h.number = tail - 1;
+}
+
+/* Bursts of records and a mark fail, under one who looks for answers all the time. */
+static void kicks(void)
+{
+	struct pmt_result result;
+	pthread_t kicker;
+	int bursts = 20;
+
+	become_server();
+	if (pthread_create(&kicker, NULL, kick, NULL))
+		die("thread");
+	for (;; h.number++) {
+		const struct pmt_command *cmd = wait_command();
+
+		answer_truly(cmd, &result);
+		if (cmd->op == PMT_OP_WRITE && bursts-- > 0)
+			fail_burst(&result);
+		else
+			answer(&result, h.number + 1);
+	}
+}
+
 /* Who is told to hang up finds the last page gone, too, however soon it looks. */
 static void hangup(void)
 {
@@ -380,7 +439,7 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*run)(void);
 	} others[] = { { "maps", maps }, { "attach", attach }, { "scribble", scribble },
-		       { "hangup", hangup }, { "late", late } };
+		       { "hangup", hangup }, { "late", late }, { "kicks", kicks } };
 
 	if (argc != 3) {
 		fputs("usage: hostile UNIT WHAT\n", stderr);

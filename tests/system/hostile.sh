@@ -61,6 +61,26 @@ case_late() {
 	exec 8<&-
 }
 
+# Answers that are taken between two looks of the one who waits are counted all the
+# same: what was acknowledged is settled, and the tape can be written to.
+case_kicks() {
+	local i writer
+	new_unit
+	hostile "$UNIT" kicks 2> "$T/error" &
+	echo $! >> "$T/pids"
+	eventually 20 is_state served || fail "it does not attach"
+	for ((i = 0; i < 20; i++)); do
+		no dd if=/dev/zero of="$TAPE" bs=1000 count=6 status=none 2> "$T/dd"
+	done
+	ok mt -f "$TAPE" rewind
+	ok mt -f "$NTAPE" drvbuffer 0
+	recs write "$NTAPE" 1000 3 > "$T/said" &
+	writer=$!
+	echo "$writer" >> "$T/pids"
+	eventually 20 gone "$writer" || fail "it can not be written to"
+	is "$(cat "$T/said")" "3 written, 0 marked, ok, close ok" "the writer"
+}
+
 case_hangup() {
 	local i server
 	new_unit
