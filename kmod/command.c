@@ -231,7 +231,7 @@ struct pmt_command pmtm_prepare(struct pmtm_tape *tape, enum pmt_op op)
 
 	if (op == PMT_OP_READ || op == PMT_OP_WRITE)
 		cmd.block_size = tape->modes.block_size;
-	if (!pmtm_place_known(&tape->place))
+	if (relative && !pmtm_place_known(&tape->place))
 		cmd.flags |= PMT_CMD_HERE;
 	if (writes && tape->positioned)
 		cmd.flags |= PMT_CMD_POSITIONED;

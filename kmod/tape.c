@@ -98,6 +98,8 @@ int pmtm_space(struct pmtm_tape *tape, u32 kind, s64 count, struct pmt_result *r
 
 	cmd.argument = kind;
 	cmd.count = count;
+	if (kind == PMT_SPACE_EOD)
+		cmd.flags &= ~PMT_CMD_HERE;
 	tape->trailer = false;
 	return pmtm_command(tape, &cmd, res, how);
 }

@@ -33,6 +33,7 @@ static struct {
 	struct pmt_result *results;
 	char *data;
 	uint64_t lbn, eod;		/* where it stands, where it ends */
+	int placed;			/* by a command since attach */
 	uint32_t length[4096];		/* of each record */
 	unsigned int moved, across;
 } s;
@@ -132,6 +133,13 @@ static void do_read(const struct pmt_command *cmd, struct pmt_result *res)
 
 static void execute(const struct pmt_command *cmd, struct pmt_result *res)
 {
+	if (cmd->flags & PMT_CMD_HERE && !s.placed) {
+		res->status = PMT_STATUS_CHECK;
+		res->key = PMT_KEY_ABORTED;
+		res->asc = 0x3b;
+		return;
+	}
+	s.placed |= cmd->op != PMT_OP_TEST && cmd->op != PMT_OP_MODE;
 	switch (cmd->op) {
 	case PMT_OP_TEST:
 		res->medium_flags = PMT_MEDIUM_PRESENT;

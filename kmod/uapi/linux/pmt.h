@@ -81,9 +81,11 @@
  *  - Before a WRITE or WRITE FILEMARKS a drive may go back only to a place at
  *    or after that of the first command which was not completed, unless
  *    PMT_CMD_POSITIONED says that the application positioned there.
- *  - PMT_CMD_HERE: the kernel does not know the place.  Allowed only while the
- *    drive knows where it stands; a server that has just attached answers
- *    CHECK, ABORTED COMMAND 3B/00.
+ *  - PMT_CMD_HERE: the kernel does not know the place, and the drive's own is
+ *    meant.  Of READ, WRITE, WRITE FILEMARKS, ERASE, and SPACE by records or
+ *    filemarks only; the others need no place, and have an unknown one without
+ *    this flag.  Allowed only while the drive knows where it stands: a server
+ *    that has just attached answers CHECK, ABORTED COMMAND 3B/00.
  *
  * 5. Exceptions and cancelling
  *
