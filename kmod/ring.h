@@ -251,7 +251,7 @@ static inline bool pmt_result_valid(const struct pmt_ring *ring,
 	if (res->key > 0xf || res->sense & ~PMT_SENSE_ALL ||
 	    res->medium_flags & ~PMT_MEDIUM_VALID)
 		return false;
-	if (res->place.partition > PMT_PARTITION_MAX ||
+	if (res->place.partition > PMT_PARTITION_MAX || res->place.reserved ||
 	    res->place.generation < ring->generation ||
 	    res->place.generation > ring->generation + 0x10000)
 		return false;

@@ -145,6 +145,12 @@ static void bad_partition(struct pmt_result *r, uint32_t *done)
 	r->place.partition = PMT_PARTITION_MAX + 1;
 }
 
+static void bad_reserved(struct pmt_result *r, uint32_t *done)
+{
+	(void)done;
+	r->place.reserved = 1;
+}
+
 static void bad_medium(struct pmt_result *r, uint32_t *done)
 {
 	(void)done;
@@ -179,6 +185,7 @@ static const struct lie {
 	{ "residue", bad_residue },
 	{ "generation", bad_generation },
 	{ "partition", bad_partition },
+	{ "reserved", bad_reserved },
 	{ "medium", bad_medium },
 	{ "cancelled", bad_cancelled },
 	{ "done-too-far", done_too_far },

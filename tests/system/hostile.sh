@@ -30,6 +30,7 @@ case_sense() { lies sense; }
 case_residue() { lies residue; }
 case_generation() { lies generation; }
 case_partition() { lies partition; }
+case_reserved() { lies reserved; }
 case_medium() { lies medium; }
 case_cancelled() { lies cancelled; }
 case_done_too_far() { lies done-too-far; }

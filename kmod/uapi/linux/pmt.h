@@ -95,7 +95,9 @@
  * the kernel's word cancel has passed it, cancel - (n + 1) >= 0.  Then commands
  * with numbers before cancel are answered CANCELLED, those from cancel on are
  * executed.  The kernel also raises cancel to drop what it had asked to read
- * ahead; that is a request: what was executed already has its own result.
+ * ahead; that is a request: what was executed already has its own result.  At
+ * attach cancel may be beyond kept.first already: what is before it is answered
+ * CANCELLED and not executed.
  *
  * 6. Early warning
  *
@@ -136,9 +138,11 @@
  * 8. What the kernel rejects
  *
  * done outside [its last value, tail]; a result with another number, an
- * unknown status or flag, CANCELLED that nobody asked for, a residue out of the
- * command's range, a generation that goes back, a partition above
- * PMT_PARTITION_MAX.  Any of these marks the unit broken: everything that waits
+ * unknown status or flag, a key above 15, CANCELLED that nobody asked for, a
+ * residue out of the command's range (with GOOD 0, but of READ in variable
+ * mode), a generation that goes back or is more than 65536 ahead, a partition
+ * above PMT_PARTITION_MAX, place.reserved that is not 0; of CANCELLED only number
+ * and status are looked at.  Any of these marks the unit broken: everything that waits
  * fails with EIO, the place is unknown, the server is detached.  "pmt abort"
  * makes a broken unit usable again.
  *
