@@ -105,7 +105,7 @@ struct pmt_store *pmt_store_new(struct pmt_unit *unit)
 int pmt_store_renew(struct pmt_unit *unit)
 {
 	struct pmt_area *area = &unit->store->areas[PMT_AREA_RESULTS];
-	struct pmt_area fresh, old = *area;
+	struct pmt_area fresh = {}, old = *area;
 
 	lockdep_assert_held(&unit->control);
 	if (pmt_area_new(&fresh, old.count << PAGE_SHIFT, 1))
