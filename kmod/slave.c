@@ -390,6 +390,7 @@ static long pmt_slave_limits(struct pmt_slave *slave, void __user *arg)
 		return ret;
 	spin_lock(&unit->lock);
 	pmt_unit_limits(unit, &limits);
+	unit->stale = true;
 	spin_unlock(&unit->lock);
 	mutex_unlock(&unit->control);
 	return 0;
