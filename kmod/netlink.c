@@ -206,6 +206,9 @@ static int pmt_new_error(struct netlink_ext_ack *extack, int error)
 		NL_SET_ERR_MSG(extack,
 			       "a unit of this number exists, or is still open");
 		break;
+	case -ENOSPC:
+		NL_SET_ERR_MSG(extack, "all 4096 units are there already");
+		break;
 	case -ERANGE:
 		NL_SET_ERR_MSG(extack, "unit numbers end at 4095");
 		break;

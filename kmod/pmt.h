@@ -123,6 +123,7 @@ struct pmt_unit {
 	wait_queue_head_t server_wait;	/* poll of the slave end */
 	wait_queue_head_t master_wait;	/* whoever waits for a command, a server */
 	struct delayed_work recovery_work;
+	bool recovery_ends;		/* control: not forever, and running */
 	unsigned long recovery_end;	/* control; jiffies */
 	struct work_struct broken_work;
 };

@@ -142,7 +142,8 @@ void pmt_server_lost(struct pmt_unit *unit)
 	}
 	pmt_unit_event(unit, PMT_EVENT_SERVER_LOST, 0);
 	spin_unlock(&unit->lock);
-	if (recovery && recovery != PMT_RECOVERY_FOREVER) {
+	unit->recovery_ends = recovery && recovery != PMT_RECOVERY_FOREVER;
+	if (unit->recovery_ends) {
 		unit->recovery_end = jiffies + msecs_to_jiffies(recovery);
 		mod_delayed_work(system_wq, &unit->recovery_work,
 				 msecs_to_jiffies(recovery));
@@ -152,24 +153,38 @@ void pmt_server_lost(struct pmt_unit *unit)
 }
 
 /* No server came back in time. */
+static void pmt_unit_unserved(struct pmt_unit *unit)
+{
+	lockdep_assert_held(&unit->control);
+	spin_lock(&unit->lock);
+	pmt_unit_enter(unit, PMT_STATE_UNSERVED);
+	if (unit->store)
+		pmt_unit_event(unit, PMT_EVENT_ABORTED, 0);
+	pmt_unit_give_up(unit);
+	spin_unlock(&unit->lock);
+	wake_up_all(&unit->master_wait);
+	pmt_store_settle(unit);
+}
+
+/*
+ * Early where it fired for a server that was lost before the last one, and where
+ * the time is longer than a timer's, which is some days.
+ */
 static void pmt_unit_recovery_over(struct work_struct *work)
 {
 	struct pmt_unit *unit = container_of(to_delayed_work(work), struct pmt_unit,
 					     recovery_work);
+	unsigned long now = jiffies;
 
 	mutex_lock(&unit->control);
-	/* Else it fired for a server that was lost before the last one. */
-	if (READ_ONCE(unit->state) == PMT_STATE_RECOVERING &&
-	    time_after_eq(jiffies, unit->recovery_end)) {
-		spin_lock(&unit->lock);
-		pmt_unit_enter(unit, PMT_STATE_UNSERVED);
-		if (unit->store)
-			pmt_unit_event(unit, PMT_EVENT_ABORTED, 0);
-		pmt_unit_give_up(unit);
-		spin_unlock(&unit->lock);
-		wake_up_all(&unit->master_wait);
-		pmt_store_settle(unit);
-	}
+	if (READ_ONCE(unit->state) != PMT_STATE_RECOVERING || !unit->recovery_ends)
+		goto out;
+	if (time_before(now, unit->recovery_end))
+		mod_delayed_work(system_wq, &unit->recovery_work,
+				 unit->recovery_end - now);
+	else
+		pmt_unit_unserved(unit);
+out:
 	mutex_unlock(&unit->control);
 }
 
@@ -247,7 +262,9 @@ int pmt_unit_open(struct pmt_unit *unit)
 	enum pmt_state state;
 	int ret = 0;
 
-	mutex_lock(&unit->control);
+	/* Whoever opens the slave end allocates all of its pages under it. */
+	if (mutex_lock_killable(&unit->control))
+		return -EINTR;
 	state = READ_ONCE(unit->state);
 	if (unit->dead || state == PMT_STATE_UNSERVED)
 		ret = -ENXIO;
@@ -330,9 +347,11 @@ static int pmt_unit_number(struct pmt_unit *unit, u32 number)
 {
 	int ret;
 
-	if (number == U32_MAX)
-		return xa_alloc(&pmt_units, &unit->number, unit,
-				XA_LIMIT(0, PMT_UNITS_MAX - 1), GFP_KERNEL);
+	if (number == U32_MAX) {
+		ret = xa_alloc(&pmt_units, &unit->number, unit,
+			       XA_LIMIT(0, PMT_UNITS_MAX - 1), GFP_KERNEL);
+		return ret == -EBUSY ? -ENOSPC : ret;
+	}
 	if (number >= PMT_UNITS_MAX)
 		return -ERANGE;
 	unit->number = number;
@@ -355,9 +374,11 @@ static void *pmt_unit_kill(struct pmt_unit *unit)
 	unit->master = NULL;
 	spin_lock(&unit->lock);
 	WRITE_ONCE(unit->dead, true);
+	pmt_unit_give_up(unit);
 	if (master)
 		pmt_unit_event(unit, PMT_EVENT_UNIT_REMOVED, 0);
 	spin_unlock(&unit->lock);
+	pmt_store_settle(unit);
 	mutex_unlock(&unit->control);
 	wake_up_all(&unit->master_wait);
 	wake_up_all(&unit->server_wait);
