@@ -228,6 +228,8 @@ struct pmt_leaf_ops {
 			   uint32_t *done);
 	/* count marks; *done of them written.  0, PMT_AT_EW, -errno. */
 	int (*marks)(struct pmt_leaf *, uint32_t count, uint32_t *done);
+	/* The same, and they need not be durable yet.  Optional. */
+	int (*marks_ahead)(struct pmt_leaf *, uint32_t count, uint32_t *done);
 	/* Make all durable.  0 or -errno. */
 	int (*sync)(struct pmt_leaf *);
 	/*
@@ -240,8 +242,13 @@ struct pmt_leaf_ops {
 	/* To lbn; PMT_AT_EOD (and stands there) if it is beyond. */
 	int (*locate)(struct pmt_leaf *, uint32_t partition, uint64_t lbn);
 	int (*to_eod)(struct pmt_leaf *);
-	/* Make this place the end of data. */
+	/* Make this place the end of data.  -ENOTSUP: what is behind it is there. */
 	int (*cut)(struct pmt_leaf *);
+	/*
+	 * What a drive can do that cannot do that: a mark is here, which the next
+	 * write overwrites, and nothing else.  Optional.
+	 */
+	int (*cut_by_mark)(struct pmt_leaf *);
 	/*
 	 * Divide the medium, which empties it, and stand at BOP of partition 0.
 	 * megabytes > 0: the size of each partition behind the first; < 0: that of

@@ -555,6 +555,7 @@ static int compare_marks(struct pmt_leaf *leaf, uint32_t count, uint32_t *same)
 
 static int put_marks(struct pmt_leaf *leaf, const struct pmt_command *cmd, uint32_t *done)
 {
+	bool ahead = (cmd->flags & PMT_CMD_IMMEDIATE) && leaf->ops->marks_ahead;
 	uint32_t count = (uint32_t)cmd->count, now = 0;
 	int rc = 0;
 
@@ -563,7 +564,7 @@ static int put_marks(struct pmt_leaf *leaf, const struct pmt_command *cmd, uint3
 		rc = compare_marks(leaf, count, done);
 	if (rc < 0 || *done == count)
 		return rc;
-	rc = leaf->ops->marks(leaf, count - *done, &now);
+	rc = (ahead ? leaf->ops->marks_ahead : leaf->ops->marks)(leaf, count - *done, &now);
 	*done += now;
 	leaf->repeating = leaf->repeating && !now;
 	return rc;
@@ -612,6 +613,20 @@ static void do_marks(struct pmt_leaf *leaf, struct pmt_request *req)
 		write_marks(leaf, req);
 }
 
+/* -ENOTSUP: a mark is here, or all is as it was. */
+static int cut(struct pmt_leaf *leaf, unsigned int op)
+{
+	int rc, marked;
+
+	if (written_once(leaf))
+		return -EPERM;
+	rc = leaf->ops->cut(leaf);
+	if (rc != -ENOTSUP || op != PMT_OP_CUT || !leaf->ops->cut_by_mark)
+		return rc;
+	marked = leaf->ops->cut_by_mark(leaf);
+	return marked ? marked : rc;
+}
+
 /* ERASE and CUT: this place is the end of data. */
 static void do_cut(struct pmt_leaf *leaf, struct pmt_request *req)
 {
@@ -620,7 +635,7 @@ static void do_cut(struct pmt_leaf *leaf, struct pmt_request *req)
 	if (!ready_to_write(leaf, req))
 		return;
 	if (!equal(leaf->place.lbn, leaf->eod))
-		rc = written_once(leaf) ? -EPERM : leaf->ops->cut(leaf);
+		rc = cut(leaf, req->cmd.op);
 	/* What could not be brought back may be written again. */
 	leaf->repeating |= rc == -EPERM && req->cmd.op == PMT_OP_CUT;
 	if (rc < 0)

@@ -269,6 +269,7 @@ static void choose_primitives(struct pmt_remote *r)
 	r->ops.look = rmt_look;
 	r->ops.write_blocks = NULL;
 	r->ops.read_blocks = NULL;
+	r->ops.marks_ahead = NULL;
 	if (r->order != PMT_RMT_ORDER_LINUX)
 		r->ops.set_modes = NULL;
 	r->st.leaf.ops = &r->ops;

@@ -119,6 +119,7 @@ static int take_medium(struct pmt_st *st)
 	describe(st, &status);
 	pmt_st_ask_limits(st);
 	pmt_st_ask_identity(st);
+	pmt_st_ask_partitions(st);
 	rc = pmt_st_set_block_size(st, 0);
 	if (rc)
 		pmt_log(LOG_ERR, "%s: it does not take records of any size: %s", st->path,
@@ -134,7 +135,9 @@ static int take_new_medium(struct pmt_st *st)
 	int rc = take_medium(st);
 
 	if (rc == 0)
-		rc = pmt_st_rewind(st);
+		pmt_st_where(st);
+	if (rc == 0)
+		rc = pmt_st_locate(&st->leaf, 0, 0);
 	if (rc == 0 && st->leaf.drive.session)
 		st_set_modes(&st->leaf, &st->leaf.modes);
 	return rc;
@@ -222,7 +225,12 @@ static const struct pmt_leaf_ops leaf_ops = {
 	.space_marks = pmt_st_space_marks,
 	.locate = pmt_st_locate,
 	.to_eod = pmt_st_to_eod,
+	.marks_ahead = pmt_st_marks_ahead,
 	.cut = pmt_st_cut,
+	.cut_by_mark = pmt_st_cut_by_mark,
+	.format = pmt_st_format,
+	.partitions = pmt_st_partitions,
+	.partition = pmt_st_describe_partition,
 	.look = st_look,
 	.load = st_load,
 	.unload = st_unload,
@@ -285,6 +293,7 @@ int pmt_st_open(struct pmt_drive *drive, const struct pmt_spec *spec,
 	st->fd = -1;
 	st->passes = true;
 	st->compression = -1;
+	st->partitions = 1;
 	rc = take_options(st, spec);
 	if (rc == 0)
 		rc = pmt_st_open_node(st, &place);

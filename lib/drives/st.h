@@ -4,7 +4,7 @@
  *
  * st_node.c speaks to the node: the calls, MTIOCTOP, where the drive stands, what
  * an error means, SCSI commands of our own.  The primitives of a leaf are in st.c
- * (the medium), st_move.c and st_data.c.
+ * (the medium), st_parts.c (partitions), st_move.c and st_data.c.
  */
 #ifndef PMT_ST_H
 #define PMT_ST_H
@@ -43,6 +43,9 @@ struct pmt_st {
 	bool writing;			/* st would write a mark at close or REWIND */
 	bool synced;			/* all that was written is on the medium */
 	bool early;			/* early warning was met, and not left since */
+	bool waits;			/* marks that are not waited for are refused */
+	uint32_t partitions;		/* of the medium */
+	uint32_t partitions_most;	/* that can be made; 0: none */
 	uint64_t block_size;		/* that st uses; PMT_UNKNOWN */
 	uint32_t transfer;		/* bytes at once, for many blocks */
 	int compression;		/* as the drive was told last; -1: not told */
@@ -81,12 +84,25 @@ int pmt_st_set_block_size(struct pmt_st *, uint32_t size);
 /* TEST UNIT READY: 0, -ENOMEDIUM, -ESTALE (28), -ECONNRESET (29), -EAGAIN (not
  * ready), -ENOTSUP (SG_IO is not allowed, or does not work). */
 int pmt_st_test(struct pmt_st *);
+/* A command of our own that gives data: 0, -EIO, -ENOTSUP as above. */
+int pmt_st_ask(struct pmt_st *, const uint8_t *cdb, uint8_t cdb_length, void *buffer,
+	       unsigned int size);
 /* Of the medium in the drive: limits, identity; what is not told stays. */
 void pmt_st_ask_limits(struct pmt_st *);
 void pmt_st_ask_identity(struct pmt_st *);
 void pmt_st_ask_protection(struct pmt_st *);
 /* Options of st that would hide what the drive says. */
 int pmt_st_set_options(struct pmt_st *);
+
+/* st_parts.c */
+void pmt_st_ask_partitions(struct pmt_st *);
+uint32_t pmt_st_partition(struct pmt_st *);	/* that the drive stands in */
+/* The next MTSEEK goes to it.  -EINVAL: there is none. */
+int pmt_st_enter(struct pmt_st *, uint32_t partition);
+int pmt_st_format(struct pmt_leaf *, uint32_t count, int64_t megabytes, bool dry);
+uint32_t pmt_st_partitions(struct pmt_leaf *);
+void pmt_st_describe_partition(struct pmt_leaf *, uint32_t number,
+			       struct pmt_leaf_partition *);
 
 /* st_move.c */
 #define PMT_ST_COUNT_MAX	0x7fffff	/* of SPACE and WRITE FILEMARKS */
@@ -107,8 +123,10 @@ int pmt_st_write(struct pmt_leaf *, const void *data, size_t length);
 int pmt_st_write_blocks(struct pmt_leaf *, const void *data, uint32_t size,
 			uint32_t count, uint32_t *done);
 int pmt_st_marks(struct pmt_leaf *, uint32_t count, uint32_t *done);
+int pmt_st_marks_ahead(struct pmt_leaf *, uint32_t count, uint32_t *done);
 int pmt_st_sync(struct pmt_leaf *);
 int pmt_st_cut(struct pmt_leaf *);
+int pmt_st_cut_by_mark(struct pmt_leaf *);
 int pmt_st_read(struct pmt_leaf *, void *buffer, size_t size, size_t *length);
 int pmt_st_read_blocks(struct pmt_leaf *, void *buffer, uint32_t size, uint32_t count,
 		       uint32_t *done);

@@ -126,9 +126,8 @@ static int marks_failed(struct pmt_st *st, const struct mtget *before, uint64_t 
 	return pmt_st_failed(st, -EIO);
 }
 
-int pmt_st_marks(struct pmt_leaf *leaf, uint32_t count, uint32_t *done)
+static int put_marks(struct pmt_st *st, short op, uint32_t count, uint32_t *done)
 {
-	struct pmt_st *st = pmt_st_of(leaf);
 	int rc = 0;
 
 	for (*done = 0; rc == 0 && *done < count;) {
@@ -137,7 +136,7 @@ int pmt_st_marks(struct pmt_leaf *leaf, uint32_t count, uint32_t *done)
 		struct mtget before;
 
 		pmt_st_status(st, &before);
-		rc = pmt_st_op(st, MTWEOF, (int)n);
+		rc = pmt_st_op(st, op, (int)n);
 		st->writing = st->writing && rc;
 		if (rc == -EIO) {
 			rc = marks_failed(st, &before, n, done);
@@ -145,11 +144,41 @@ int pmt_st_marks(struct pmt_leaf *leaf, uint32_t count, uint32_t *done)
 		}
 		if (rc)
 			return pmt_st_failed(st, rc);
-		st->synced = true;
+		st->synced = op == MTWEOF;
 		marked(st, n);
 		*done += n;
 	}
 	return rc ? rc : st->early ? PMT_AT_EW : 0;
+}
+
+int pmt_st_marks(struct pmt_leaf *leaf, uint32_t count, uint32_t *done)
+{
+	return put_marks(pmt_st_of(leaf), MTWEOF, count, done);
+}
+
+/* Behind an error, perhaps: if it stands elsewhere, or that is not known. */
+static int go_back_to(struct pmt_st *st, const struct pmt_place *place)
+{
+	if (pmt_place_same(&st->leaf.place, place) && st->leaf.place.lbn != PMT_UNKNOWN)
+		return 0;
+	return pmt_st_come_back(st, place);
+}
+
+/* Some drives, and older st, have no marks that are not waited for. */
+int pmt_st_marks_ahead(struct pmt_leaf *leaf, uint32_t count, uint32_t *done)
+{
+	struct pmt_st *st = pmt_st_of(leaf);
+	struct pmt_place here = leaf->place;
+	int rc;
+
+	if (st->waits)
+		return put_marks(st, MTWEOF, count, done);
+	rc = put_marks(st, MTWEOFI, count, done);
+	if (*done || (rc != -EIO && rc != -ENOSYS) || (rc == -EIO && go_back_to(st, &here)))
+		return rc;
+	rc = put_marks(st, MTWEOF, count, done);
+	st->waits = *done;
+	return rc;
 }
 
 /* The drive's buffer to the medium; and is all there? */
@@ -178,20 +207,51 @@ int pmt_st_cut(struct pmt_leaf *leaf)
 {
 	struct pmt_st *st = pmt_st_of(leaf);
 	struct pmt_place here = leaf->place;
-	bool passed;
+	bool passed, at_end = false;
 	int rc;
 
 	pmt_st_idle(st);
 	rc = pmt_st_op(st, MTERASE, 0);
 	if (rc)
-		return pmt_st_failed(st, rc);
-	if (!pmt_st_at_end(st, &passed)) {
-		pmt_log(LOG_ERR, "%s: erasing did not make an end of data", st->path);
+		rc = pmt_st_failed(st, rc);
+	if (rc && rc != -EIO)
+		return rc;
+	if (rc)
+		rc = go_back_to(st, &here);
+	else if (!pmt_st_at_end(st, &passed))
 		rc = pmt_st_come_back(st, &here);
-		return rc ? rc : -EIO;
-	}
+	else
+		at_end = true;
+	if (!at_end)
+		return rc ? rc : -ENOTSUP;
 	leaf->place = here;
 	leaf->eod = here.lbn;
+	return 0;
+}
+
+/*
+ * Behind what was written last there is no way on a tape: so one mark is left of
+ * all that was there.
+ */
+int pmt_st_cut_by_mark(struct pmt_leaf *leaf)
+{
+	struct pmt_st *st = pmt_st_of(leaf);
+	struct pmt_place here = leaf->place;
+	uint32_t done;
+	int rc = put_marks(st, MTWEOF, 1, &done);
+
+	if (rc < 0)
+		return rc;
+	/* Drives differ in where they stand then: that has to be seen. */
+	if (st->positions && pmt_st_op(st, MTBSF, 1) == 0)
+		pmt_st_where(st);
+	rc = go_back_to(st, &here);
+	if (rc)
+		return rc;
+	leaf->place = here;
+	leaf->eod = here.lbn == PMT_UNKNOWN ? here.lbn : here.lbn + 1;
+	pmt_log(LOG_NOTICE, "%s: it does not erase: behind block %lld a filemark is left, until "
+		"something is written there", st->path, (long long)here.lbn);
 	return 0;
 }
 

@@ -26,7 +26,6 @@ int pmt_st_rewind(struct pmt_st *st)
 	rc = pmt_st_op_again(st, MTREW, 1);
 	if (rc)
 		return pmt_st_failed(st, rc);
-	st->leaf.place.partition = 0;
 	st->leaf.place.lbn = st->leaf.place.file = st->leaf.place.block = 0;
 	st->leaf.stands = true;
 	st->early = false;
@@ -55,26 +54,49 @@ static int not_located(struct pmt_st *st, int error, uint64_t from, uint64_t lbn
 	return now == from ? -ENOTSUP : pmt_st_failed(st, error);
 }
 
+static int seek(struct pmt_st *st, uint64_t from, uint64_t lbn)
+{
+	struct pmt_place *place = &st->leaf.place;
+	int rc = pmt_st_op_again(st, MTSEEK, (int)(uint32_t)lbn);
+
+	if (rc)
+		return not_located(st, rc, from, lbn);
+	place->lbn = lbn;
+	place->file = place->block = lbn ? PMT_UNKNOWN : 0;
+	st->leaf.stands = true;
+	return 0;
+}
+
+/* What was known of the end of data was another's. */
+static int change_partition(struct pmt_st *st, uint32_t partition, uint64_t lbn)
+{
+	int rc;
+
+	pmt_st_idle(st);
+	rc = pmt_st_enter(st, partition);
+	if (rc)
+		return rc == -EINVAL ? rc : pmt_st_failed(st, rc);
+	st->early = false;
+	st->leaf.eod = PMT_UNKNOWN;
+	st->leaf.place.partition = partition;
+	return seek(st, PMT_UNKNOWN, lbn);
+}
+
 int pmt_st_locate(struct pmt_leaf *leaf, uint32_t partition, uint64_t lbn)
 {
 	struct pmt_st *st = pmt_st_of(leaf);
-	uint64_t from = leaf->place.lbn;
-	int rc;
 
-	if (partition)
+	if (partition >= st->partitions)
 		return -EINVAL;
+	if (lbn && (!st->positions || lbn > UINT32_MAX))
+		return -ENOTSUP;
+	if (partition != leaf->place.partition)
+		return change_partition(st, partition, lbn);
 	if (lbn == 0)
 		return pmt_st_rewind(st);
-	if (!st->positions || lbn > UINT32_MAX)
-		return -ENOTSUP;
 	pmt_st_idle(st);
 	st->early = false;
-	rc = pmt_st_op_again(st, MTSEEK, (int)(uint32_t)lbn);
-	if (rc)
-		return not_located(st, rc, from, lbn);
-	leaf->place.lbn = lbn;
-	leaf->place.file = leaf->place.block = PMT_UNKNOWN;
-	return 0;
+	return seek(st, leaf->place.lbn, lbn);
 }
 
 int pmt_st_to_eod(struct pmt_leaf *leaf)
@@ -108,7 +130,7 @@ int pmt_st_come_back(struct pmt_st *st, const struct pmt_place *to)
 	int rc;
 
 	if (st->positions && to->lbn != PMT_UNKNOWN) {
-		rc = pmt_st_locate(&st->leaf, 0, to->lbn);
+		rc = pmt_st_locate(&st->leaf, to->partition, to->lbn);
 	} else if (to->file != PMT_UNKNOWN && to->block != PMT_UNKNOWN) {
 		rc = pmt_st_rewind(st);
 		if (rc == 0 && to->file)

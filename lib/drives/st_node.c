@@ -138,7 +138,8 @@ int pmt_st_reopen(struct pmt_st *st)
 
 /*
  * What was kept may have been written to by who was killed: st would write its
- * mark before the first motion.  It is of no use if the drive went meanwhile.
+ * mark before the first motion.  It is of no use if the drive went meanwhile, or has
+ * another cartridge, which st has to see.
  */
 static bool take_kept(struct pmt_st *st, struct pmt_place *place)
 {
@@ -146,6 +147,7 @@ static bool take_kept(struct pmt_st *st, struct pmt_place *place)
 	struct mtget status;
 	char state[80];
 	unsigned int partition;
+	int rc;
 
 	if (!st->keeper)
 		return false;
@@ -156,6 +158,11 @@ static bool take_kept(struct pmt_st *st, struct pmt_place *place)
 	st->block_size = PMT_UNKNOWN;
 	if (pmt_st_status(st, &status))
 		return false;
+	rc = pmt_st_test(st);
+	if (rc == -ESTALE || rc == -ENOMEDIUM)
+		return false;
+	if (rc == -ECONNRESET)
+		state[0] = '\0';
 	if (sscanf(state, "%llu %llu %llu %u", &lbn, &file, &block, &partition) == 4)
 		*place = (struct pmt_place){ .lbn = lbn, .file = file, .block = block,
 					     .partition = partition };
@@ -223,7 +230,7 @@ void pmt_st_where(struct pmt_st *st)
 {
 	struct pmt_place *place = &st->leaf.place;
 
-	place->partition = 0;
+	place->partition = pmt_st_partition(st);
 	place->file = place->block = PMT_UNKNOWN;
 	st->leaf.stands = false;
 	if (pmt_st_lbn(st, &place->lbn))
@@ -316,6 +323,14 @@ static int scsi(struct pmt_st *st, const uint8_t *cdb, uint8_t cdb_length, void 
 	if (io.sb_len_wr >= 14 && (told[0] & 0x7e) == 0x70)
 		*sense = (struct sense){ told[2] & 0xf, told[12], told[13] };
 	return -EIO;
+}
+
+int pmt_st_ask(struct pmt_st *st, const uint8_t *cdb, uint8_t cdb_length, void *buffer,
+	       unsigned int size)
+{
+	struct sense sense;
+
+	return scsi(st, cdb, cdb_length, buffer, size, &sense);
 }
 
 int pmt_st_test(struct pmt_st *st)

@@ -287,6 +287,53 @@ case_fixed_blocks() {
 	ok mt -f "$A" setblk 0
 }
 
+# in_partition NODE NUMBER LBN: the length of the record there, by st alone
+in_partition() {
+	ok mt -f "$1" stsetoptions can-partitions > "$T/mt" 2>&1
+	ok mt -f "$1" partseek "$2" "$3"
+	dd if="$1" bs=10000 count=1 status=none | wc -c
+}
+
+# Of the drive and of the image beside it, in the same way; also by the next server.
+case_partitions() {
+	drives 8000000 1000000
+	new_unit
+	serve "st:$A?room=900000" "image:$T/a.tape?capacity=40M"
+	script "
+		open 0 npmtm0 rw -> ok
+		op 0 MTSETDRVBUFFER 0x30000400 -> 0
+		write 0 300 1 -> 300
+		op 0 MTMKPART 10 -> 0
+		write 0 100 1 -> 100
+		op 0 MTWEOFI 1 -> 0
+		write 0 150 2 -> 150
+		op 0 MTSETPART 1 -> 0
+		write 0 200 3 -> 200
+		write 0 250 4 -> 250
+		close 0 -> 0"
+	stop_server
+	serve "st:$A?room=900000" "image:$T/a.tape"
+	script "
+		open 0 npmtm0 rw -> ok
+		op 0 MTEOM -> 0
+		write 0 220 5 -> 220
+		op 0 MTSETPART 0 -> 0
+		op 0 MTREW -> 0
+		read 0 1000 -> 100 tag=01
+		op 0 MTSETPART 1 -> 0
+		op 0 MTREW -> 0
+		read 0 1000 -> 200 tag=03
+		close 0 -> 0"
+	is "$(kept 'daemon.drive.children | map(.partitions | length) | join(" ")')" "2 2" "partitions"
+	stop_server
+	is "$(in_partition "$A" 0 0)" 100 "partition 0, block 0"
+	is "$(in_partition "$A" 0 2)" 150 "partition 0, block 2"
+	is "$(in_partition "$A" 1 1)" 250 "partition 1, block 1"
+	is "$(in_partition "$A" 1 3)" 220 "partition 1, block 3"
+	ok mt -f "$A" partseek 0 0
+	ok mt -f "$A" mkpartition 0
+}
+
 case_write_protection() {
 	drives 8000000 1000000
 	new_unit
@@ -454,6 +501,23 @@ case_tgt_killed_server() {
 	killed_under 30000
 	is "$(tgt_tape 30000)" "300 records, 1 marks" "the tape"
 	is "$(on_image "$T/a.tape")" "300 records, 1 marks" "the image"
+}
+
+# A copy that is ahead of one that fails can not be cut off there, as the drive has no
+# ERASE: of all that it has more there is one filemark left, which is told, and where the
+# writer's own one goes at close.
+case_tgt_cut() {
+	tgt_drive
+	new_unit --ring 4M
+	serve "st:$A?room=900000" \
+		"delay?op=write&ms=20|fault?op=write&at=10&error=medium|image:$T/a.tape?capacity=40M"
+	recs write "$NTAPE" 20000 60 > "$T/said"
+	like "$(said)" 'EIO' "the writer"
+	like "$(cat "$LOG")" 'does not erase: behind block 10 a filemark' "the drive"
+	like "$(cat "$LOG")" 'is longer than the others' "the mirror"
+	stop_server
+	is "$(on_image "$T/a.tape")" "10 records, 1 marks" "the image"
+	is "$(tgt_tape 20000)" "10 records, 1 marks" "the tape"
 }
 
 # It is taken to where it was by a rewind, before which st would write its mark.

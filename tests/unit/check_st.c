@@ -776,6 +776,21 @@ START_TEST(kept_of_what_was_unplugged)
 }
 END_TEST
 
+/* Nobody has seen it yet; a reset is another thing. */
+START_TEST(kept_and_changed)
+{
+	fake.no_position = true;
+	open_kept();
+	next_server();
+	fake.attention = _i ? 0x28 : 0x29;
+	open_st();
+	ck_assert_uint_eq(fake.opens, _i ? 2 : 1);
+	ck_good(rig_write(&rig, "three"));
+	ck_at(3, 0, 3);
+	ck_assert_uint_eq(fake.rewinds, 2);	/* where it stands is not known */
+}
+END_TEST
+
 /* Another cartridge: st has to see a close to see it. */
 START_TEST(kept_no_longer)
 {
@@ -816,13 +831,228 @@ START_TEST(cut)
 	ck_good(rig_do(&rig, cmd, NULL));
 	ck_assert_uint_eq(fake.n, 4);
 	ck_at(4, 1, 1);
-	/* A drive whose short erase does nothing. */
+}
+END_TEST
+
+/* Where the application has positioned. */
+static int write_there(const char *text)
+{
+	char data[16];
+
+	strcpy(data, text);
+	return rig_do(&rig, (struct pmt_command){ .op = PMT_OP_WRITE,
+						  .flags = PMT_CMD_POSITIONED,
+						  .place = rig.place,
+						  .length = (uint32_t)strlen(text) }, data);
+}
+
+/* Its short erase is refused, or does nothing. */
+static void erase_in_vain(unsigned int op, int kind)
+{
+	struct pmt_command cmd = { .op = (uint16_t)op, .flags = PMT_CMD_POSITIONED };
+
+	fake.refuses_erase = kind & 1;
 	fake.no_erase = true;
-	cmd.place = (struct pmt_place){ 1, 1, 0, 1, 0, 0 };
+	fake.no_position = kind & 2;
+	open_st();
+	write_some();
+	cmd.place = (struct pmt_place){ 1, 4, 1, 1, 0, 0 };
 	rig_do(&rig, cmd, NULL);
-	ck_sense(PMT_KEY_MEDIUM, 0x0c, 0x00);
-	ck_assert_uint_eq(fake.n, 4);
-	ck_at(1, 0, 1);
+	ck_sense(PMT_KEY_ILLEGAL, 0x20, 0x00);
+	ck_at(4, 1, 1);
+}
+
+/* A mark is all that is behind, and what is written next is where it was. */
+START_TEST(cut_by_mark)
+{
+	erase_in_vain(PMT_OP_CUT, _i);
+	ck_assert_uint_eq(fake.n, 5);
+	ck_assert(fake.objects[4].mark);
+	ck_good(write_there("new"));
+	ck_at(5, 1, 2);
+	ck_assert_uint_eq(fake.n, 5);
+	ck_assert(!fake.objects[4].mark);
+}
+END_TEST
+
+/* The application has asked for it: it is told, and nothing is changed. */
+START_TEST(erase_refused)
+{
+	erase_in_vain(PMT_OP_ERASE, _i);
+	ck_assert_uint_eq(fake.n, 7);
+	rig_space(&rig, PMT_SPACE_RECORDS, 1);
+	ck_at(5, 1, 2);
+}
+END_TEST
+
+/* Marks that are not waited for */
+
+static int marks_ahead(int64_t count)
+{
+	return rig_do(&rig, (struct pmt_command){ .op = PMT_OP_WRITE_FILEMARKS,
+						  .flags = PMT_CMD_IMMEDIATE,
+						  .place = rig.place, .count = count }, NULL);
+}
+
+START_TEST(immediate_marks)
+{
+	struct pmt_command sync = { .op = PMT_OP_WRITE_FILEMARKS };
+
+	open_st();
+	ck_good(rig_write(&rig, "one"));
+	ck_good(marks_ahead(2));
+	ck_at(3, 2, 0);
+	ck_assert_uint_eq(fake.immediate, 1);
+	ck_assert_uint_eq(fake.syncs, 0);
+	sync.place = rig.place;
+	ck_good(rig_do(&rig, sync, NULL));
+	ck_assert_uint_eq(fake.syncs, 1);
+	ck_assert_uint_eq(fake.n, 3);
+}
+END_TEST
+
+START_TEST(immediate_marks_refused)
+{
+	fake.refuses_immediate = true;
+	fake.no_position = _i;
+	open_st();
+	ck_good(rig_write(&rig, "one"));
+	ck_good(marks_ahead(2));
+	ck_at(3, 2, 0);
+	ck_good(rig_write(&rig, "two"));
+	ck_good(marks_ahead(1));
+	ck_at(5, 3, 0);
+	ck_assert_uint_eq(fake.immediate, 0);
+	ck_assert_uint_eq(fake.rewinds, 2 * fake.no_position);	/* at first, and once */
+	ck_assert_uint_eq(fake.n, 5);
+}
+END_TEST
+
+/* Partitions */
+
+static int format(unsigned int count, int64_t megabytes)
+{
+	return rig_do(&rig, (struct pmt_command){ .op = PMT_OP_FORMAT, .place = rig.place,
+						  .argument = count, .count = megabytes }, NULL);
+}
+
+static int go_to(unsigned int partition, int64_t lbn)
+{
+	return rig_do(&rig, (struct pmt_command){ .op = PMT_OP_LOCATE, .place = rig.place,
+						  .argument = partition, .count = lbn }, NULL);
+}
+
+#define ck_partitions(n)                                                           \
+	do {                                                                       \
+		ck_good(rig_op(&rig, PMT_OP_TEST));                                \
+		ck_assert_uint_eq(rig.result.medium_flags >> PMT_MEDIUM_MORE_SHIFT, \
+				  (n) - 1);                                         \
+	} while (0)
+
+/* zero in partition 0; one two in partition 1, behind which it stands */
+static void two_partitions(void)
+{
+	fake.more = 1;
+	open_st();
+	ck_partitions(1u);
+	write_some();
+	ck_good(format(2, 1000));
+	ck_assert_uint_eq(rig.result.place.generation, 2);
+	ck_at(0, 0, 0);
+	ck_partitions(2u);
+	ck_good(rig_write(&rig, "zero"));
+	ck_good(go_to(1, 0));
+	ck_assert_uint_eq(rig.place.partition, 1);
+	ck_at(0, 0, 0);
+	ck_good(write_there("one"));
+	ck_good(rig_write(&rig, "two"));
+	ck_at(2, 0, 2);
+}
+
+START_TEST(partitions)
+{
+	char *json;
+
+	two_partitions();
+	ck_good(rig_op(&rig, PMT_OP_REWIND));
+	ck_assert_uint_eq(rig.place.partition, 1);
+	expect_text("one");
+	ck_good(go_to(0, 0));
+	expect_text("zero");
+	ck_good(go_to(1, 1));
+	ck_assert_uint_eq(rig.place.partition, 1);
+	expect_text("two");
+	ck_assert_int_eq(pmt_drive_status_json(rig.drive, &json), 0);
+	ck_assert_ptr_nonnull(strstr(json, "\"partitions\":[{"));
+	free(json);
+	go_to(2, 0);
+	ck_sense(PMT_KEY_ILLEGAL, 0x24, 0x00);
+	ck_good(format(1, 0));
+	ck_partitions(1u);
+	ck_assert_uint_eq(fake.n, 0);
+}
+END_TEST
+
+/* Law 1: a command names its partition. */
+START_TEST(partition_of_a_command)
+{
+	two_partitions();
+	rig.place = (struct pmt_place){ 2, 1, 0, 1, 0, 0 };
+	ck_good(write_there("abc"));
+	ck_assert_uint_eq(rig.place.partition, 0);
+	ck_at(2, 0, 2);
+	ck_assert_uint_eq(fake.part, 0);
+	rig.place = (struct pmt_place){ 2, 0, 0, 0, 1, 0 };
+	expect_text("one");
+}
+END_TEST
+
+/* The next server finds it in the partition where it was. */
+START_TEST(partition_of_the_next_server)
+{
+	two_partitions();
+	rig_close(&rig);
+	rig.session.place = rig.place;
+	open_st();
+	ck_partitions(2u);
+	ck_good(rig_write(&rig, "three"));
+	ck_assert_uint_eq(fake.part, 1);
+	ck_assert_uint_eq(fake.n, 3);
+	ck_at(3, 0, 3);
+}
+END_TEST
+
+/* A reset takes the drive to its first partition, and st wants a rewind first. */
+START_TEST(reset_in_a_partition)
+{
+	strcpy(fake.serial, "A");
+	two_partitions();
+	ck_good(go_to(0, 0));
+	fake.lost = true;
+	ck_good(go_to(1, 1));
+	expect_text("two");
+}
+END_TEST
+
+START_TEST(format_refused)
+{
+	fake.more = 1;
+	open_st();
+	write_some();
+	format(3, 100);
+	ck_sense(PMT_KEY_ILLEGAL, 0x26, 0x00);
+	format(2, 0);
+	ck_sense(PMT_KEY_ILLEGAL, 0x26, 0x00);
+	format(2, 70000);		/* st does not take it */
+	ck_sense(PMT_KEY_ILLEGAL, 0x26, 0x00);
+	ck_assert_uint_eq(rig.result.place.generation, 1);
+	ck_assert_uint_eq(fake.n, 7);
+	rig_close(&rig);
+	fake.more = 0;			/* a drive without */
+	open_st();
+	format(2, 100);
+	ck_sense(PMT_KEY_ILLEGAL, 0x20, 0x00);
+	ck_assert_uint_eq(fake.options & MT_ST_CAN_PARTITIONS, 0);
 }
 END_TEST
 
@@ -1053,7 +1283,9 @@ static Suite *st_suite(void)
 		space_records, space_over_many_marks, read_error, space_without_position, here_without_position, locate,
 		behind_a_stray_mark, behind_a_stray_mark_without_position,
 		begins_without_position, cut, kept_and_moved, kept_of_what_was_unplugged,
-		kept_no_longer, kept_and_synced,
+		kept_no_longer, kept_and_synced, immediate_marks, partitions,
+		partition_of_a_command, partition_of_the_next_server, reset_in_a_partition,
+		format_refused,
 		lost_from_the_buffer,
 		protected_medium, protected_in_use, no_cartridge, next_volume, changed,
 		changed_while_writing, taken_out, identity, reset, reset_while_writing, load,
@@ -1067,6 +1299,10 @@ static Suite *st_suite(void)
 		tcase_add_test(tcase, tests[i]);
 	tcase_add_loop_test(tcase, phantom, 0, 4);
 	tcase_add_loop_test(tcase, kept_from_who_was_killed, 0, 2);
+	tcase_add_loop_test(tcase, kept_and_changed, 0, 2);
+	tcase_add_loop_test(tcase, cut_by_mark, 0, 4);
+	tcase_add_loop_test(tcase, erase_refused, 0, 4);
+	tcase_add_loop_test(tcase, immediate_marks_refused, 0, 2);
 	tcase_add_loop_test(tcase, kept_from_who_has_left, 0, 2);
 	suite_add_tcase(suite, tcase);
 	return suite;

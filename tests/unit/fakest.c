@@ -23,6 +23,20 @@ static void cut(void)
 		free(fake.objects[--fake.n].data);
 }
 
+/* To another partition: what there is of it is where the drive has it. */
+static void enter(unsigned int part)
+{
+	struct fake_tape *old = &fake.parts[fake.part], *new = &fake.parts[part];
+
+	memcpy(old->objects, fake.objects, sizeof(fake.objects));
+	old->n = fake.n;
+	old->at = fake.at;
+	memcpy(fake.objects, new->objects, sizeof(fake.objects));
+	fake.n = new->n;
+	fake.at = new->at;
+	fake.part = part;
+}
+
 static void append(bool mark, const void *data, size_t length)
 {
 	struct fake_object *object = &fake.objects[fake.at];
@@ -280,10 +294,44 @@ static int write_marks(int count)
 	return 0;
 }
 
+static int set_partition(unsigned int part)
+{
+	if (!(fake.options & MT_ST_CAN_PARTITIONS) || part >= fake.n_parts)
+		return -EINVAL;
+	if (fake.lost)
+		return -EIO;
+	fake.new_part = part;
+	return 0;
+}
+
+static void wipe(void)
+{
+	for (unsigned int i = 0; i < 4; i++) {
+		enter(i);
+		fake.at = 0;
+		cut();
+	}
+	enter(0);
+}
+
+static int make_partitions(int megabytes)
+{
+	if (!(fake.options & MT_ST_CAN_PARTITIONS) || megabytes >= 65535)
+		return -EINVAL;
+	wipe();
+	fake.n_parts = megabytes ? 2 : 1;
+	fake.new_part = 0;
+	fake.file = fake.block = 0;
+	return 0;
+}
+
 static int seek(uint32_t to)
 {
-	if (fake.no_position)
+	if (fake.no_position && fake.part == fake.new_part)
 		return -EIO;
+	if (fake.part != fake.new_part)
+		enter(fake.new_part);
+	fake.lost = false;
 	fake.seeks++;
 	fake.file = fake.block = -1;
 	fake.eof = FAKE_NONE;
@@ -299,16 +347,28 @@ static int motion(const struct mtop *op)
 	case MTFSR: return forward_records(op->mt_count);
 	case MTBSR: return back_records(op->mt_count);
 	case MTWEOF: return write_marks(op->mt_count);
+	case MTWEOFI:
+		if (fake.refuses_immediate)
+			return -EIO;
+		fake.immediate++;
+		return write_marks(op->mt_count);
+	case MTSETPART: return set_partition((unsigned int)op->mt_count);
+	case MTMKPART: return make_partitions(op->mt_count);
 	case MTSEEK: return seek((uint32_t)op->mt_count);
 	case MTEOM:
 		forward_marks(10000);
 		return 0;
 	case MTERASE:
+		if (fake.refuses_erase)
+			return -EIO;
 		if (!fake.no_erase)
 			cut();
 		return 0;
 	case MTREW:
 		fake.rewinds++;
+		if (fake.lost && fake.part != fake.new_part)
+			enter(fake.new_part);
+		fake.lost = false;
 		fake.at = 0;
 		fake.file = fake.block = 0;
 		fake.eof = FAKE_NONE;
@@ -423,6 +483,19 @@ static void read_attribute(sg_io_hdr_t *io)
 	memcpy(out + 9, fake.serial, sizeof(fake.serial));
 }
 
+static void partition_page(sg_io_hdr_t *io)
+{
+	uint8_t page[] = { 0x11, 10, (uint8_t)fake.more, (uint8_t)(fake.n_parts - 1) };
+	uint8_t *out = io->dxferp;
+
+	if (!fake.more) {
+		sense(io, 5, 0x24);
+		return;
+	}
+	out[3] = 8;
+	memcpy(out + 12, page, sizeof(page));
+}
+
 static int fake_sg(sg_io_hdr_t *io)
 {
 	uint8_t limits[6] = { 0, (uint8_t)(fake.most >> 16), (uint8_t)(fake.most >> 8),
@@ -443,6 +516,10 @@ static int fake_sg(sg_io_hdr_t *io)
 		sense(io, 2, 0x3a);
 	else if (io->cmdp[0] == 0x8c)
 		read_attribute(io);
+	else if (io->cmdp[0] == 0x34)
+		((uint8_t *)io->dxferp)[1] = (uint8_t)fake.part;
+	else if (io->cmdp[0] == 0x1a && io->cmdp[2] == 0x11)
+		partition_page(io);
 	else if (io->cmdp[0] == 0x1a)
 		((uint8_t *)io->dxferp)[2] = fake.protected ? 0x80 : 0;
 	else if (io->cmdp[0] != 0x00)
@@ -499,8 +576,9 @@ static int open_fake(struct pmt_drive *drive, const struct pmt_spec *spec)
 
 void fake_free(void)
 {
-	fake.at = 0;
-	cut();
+	wipe();
+	fake.n_parts = 1;
+	fake.new_part = 0;
 }
 
 void fake_insert(const char *serial)
@@ -516,7 +594,8 @@ void fake_reset(void)
 	static struct pmt_drive_ops kind;
 
 	fake = (struct fake_drive){ .most = 8388608, .least = 1, .present = true,
-				    .buffered = 1, .compression = 1, .options = 7 };
+				    .buffered = 1, .compression = 1, .options = 7,
+				    .n_parts = 1 };
 	kind = pmt_st_drive;
 	kind.name = "fakest";
 	kind.open = open_fake;

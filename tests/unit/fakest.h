@@ -16,14 +16,22 @@ struct fake_object {
 	unsigned char *data;
 };
 
+struct fake_tape {
+	struct fake_object objects[256];
+	unsigned int n, at;
+};
+
 struct fake_drive {
 	/* The drive: */
 	struct fake_object objects[256];
 	unsigned int n, at;
+	struct fake_tape parts[4];	/* those that it does not stand in */
+	unsigned int part, n_parts, more;	/* more: that can be made */
 	uint32_t most, least, host;	/* limits; host 0: not told */
 	size_t capacity, ew;		/* bytes of records; 0: endless */
 	bool present, protected, no_position, no_sg, no_erase;
 	bool reload;			/* a stacker's: the next one comes in, written to */
+	bool refuses_erase, refuses_immediate;
 	bool eom_at_end, phantom;	/* EOM at end of data; and no residue */
 	char serial[16];		/* "": it has no such memory */
 	/* The next command gets this sense and is not executed (st: EIO). */
@@ -34,12 +42,13 @@ struct fake_drive {
 	long file, block;
 	uint32_t block_size, options;
 	int buffered, compression, locked;
-	bool writing, ready, st_protected;
+	bool writing, ready, st_protected, lost;
+	unsigned int new_part;
 	bool dead;			/* what is open is of a drive that was unplugged */
 	/* What was done: */
 	bool open;
 	unsigned int opens, busy, waits, auto_marks, writes, sets, seeks, rewinds,
-		syncs;
+		syncs, immediate;
 	size_t largest_read;
 };
 
