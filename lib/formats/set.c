@@ -142,7 +142,10 @@ int pmt_sync_folder(const char *path)
 	if (!folder)
 		return -ENOMEM;
 	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fsync(fd))
+	if (fd < 0)
+		return -errno;
+	/* Some file systems can not, and have it on the disk in their own way. */
+	if (fsync(fd) && errno != EINVAL && errno != EOPNOTSUPP)
 		return -errno;
 	return 0;
 }

@@ -266,18 +266,40 @@ static int open_file(struct pmt_tape *tape)
 	return 0;
 }
 
+/*
+ * Where the file system has no links either: who makes the empty file has the name,
+ * and its lock keeps away who would take it for an empty tape.
+ */
+static int replace_empty(const char *temporary, const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+	int r;
+
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB))
+		return -errno;
+	if (!rename(temporary, path))
+		return 0;
+	r = -errno;
+	unlink(path);
+	return r;
+}
+
 /* A name that exists either not at all or with a whole, durable medium. */
 static int publish_file(struct pmt_tape *tape, const char *temporary)
 {
+	int r = 0;
+
 	if (!renameat2(AT_FDCWD, temporary, AT_FDCWD, tape->path, RENAME_NOREPLACE))
 		return pmt_sync_folder(tape->path);
 	if (errno != EINVAL && errno != ENOSYS)
 		return -errno;
-	if (link(temporary, tape->path))
-		return -errno;
-	if (unlink(temporary))
-		return -errno;
-	return pmt_sync_folder(tape->path);
+	if (!link(temporary, tape->path))
+		r = unlink(temporary) ? -errno : 0;
+	else if (errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS)
+		r = replace_empty(temporary, tape->path);
+	else
+		r = -errno;
+	return r ? r : pmt_sync_folder(tape->path);
 }
 
 static const struct pmt_format *const formats[] = {

@@ -5,6 +5,7 @@
  * only.  The calls stand before those of the C library.
  */
 #include <check.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -30,6 +31,8 @@ static struct {
 	bool interrupted;	/* every other call: EINTR */
 	bool nothing;		/* writes return 0 */
 	uint64_t room;		/* bytes that the file may have; 0: endless */
+	bool no_rename, no_links;	/* of a name that must not exist */
+	bool no_folders;		/* fsync of them */
 	bool no_fallocate, liar;	/* liar: fallocate says yes, and has nothing */
 	int flush, truncate, lock;	/* errno; 0: works */
 	unsigned int calls;
@@ -101,6 +104,30 @@ int ftruncate(int fd, off_t length)
 {
 	return disk.truncate ? refuse(disk.truncate) :
 			       (int)syscall(SYS_ftruncate, fd, length);
+}
+
+int fsync(int fd)
+{
+	struct stat st;
+
+	if (disk.no_folders && !fstat(fd, &st) && S_ISDIR(st.st_mode))
+		return refuse(EINVAL);
+	return (int)syscall(SYS_fsync, fd);
+}
+
+int renameat2(int from_folder, const char *from, int to_folder, const char *to,
+	      unsigned int flags)
+{
+	if (disk.no_rename && flags)
+		return refuse(EINVAL);
+	return (int)syscall(SYS_renameat2, from_folder, from, to_folder, to, flags);
+}
+
+int link(const char *from, const char *to)
+{
+	if (disk.no_links)
+		return refuse(EPERM);
+	return (int)syscall(SYS_linkat, AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
 int flock(int fd, int operation)
@@ -355,6 +382,44 @@ START_TEST(locking_fails)
 }
 END_TEST
 
+static int files(void)
+{
+	DIR *here = opendir(folder);
+	int n = 0;
+
+	while (readdir(here))
+		n++;
+	closedir(here);
+	return n - 2;
+}
+
+/* A tape is made all the same, and none that is there is replaced. */
+START_TEST(file_systems_of_little_words)
+{
+	struct pmt_leaf *leaf;
+
+	disk.no_rename = true;
+	disk.no_links = _i / N_FORMATS;
+	disk.no_folders = true;
+	leaf = tape("create=yes&capacity=10M&ew=64K", _i % N_FORMATS);
+	ck_assert_int_eq(put(leaf, 0), 0);
+	drop(leaf);
+	ck_assert_str_eq(warned, "");
+	ck_assert_int_eq(files(), 1);
+	leaf = tape("create=yes&capacity=10M&ew=64K", _i % N_FORMATS);
+	holds(leaf, 1);
+	ck_assert_int_eq(put(leaf, 1), 0);
+	drop(leaf);
+	/* Sets keep their state there, too. */
+	ck_assert_int_eq(try_tape(&leaf, "v%d", "create=yes"), 0);
+	ck_assert_int_eq(put(leaf, 0), 0);
+	ck_assert_int_eq(leaf->ops->unload(leaf), 0);
+	ck_assert(leaf->present);
+	drop(leaf);
+	ck_assert_str_eq(warned, "");
+}
+END_TEST
+
 /* Another process has it; when it is gone, it can be had. */
 START_TEST(two_processes)
 {
@@ -444,6 +509,7 @@ int main(void)
 	tcase_add_loop_test(tests, flush_fails, 0, N_FORMATS);
 	tcase_add_loop_test(tests, truncate_fails, 0, N_FORMATS);
 	tcase_add_loop_test(tests, locking_fails, 0, N_FORMATS);
+	tcase_add_loop_test(tests, file_systems_of_little_words, 0, 2 * N_FORMATS);
 	tcase_add_loop_test(tests, two_processes, 0, N_FORMATS);
 	tcase_add_loop_test(tests, read_only_file_system, 0, N_FORMATS);
 	suite_add_tcase(suite, tests);
