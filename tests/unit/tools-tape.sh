@@ -196,6 +196,9 @@ case_several_targets() {
 		'image:c.tap?create=yes&format=simh'
 	gives 0 '^the same' "$pmt" verify image:a.tap image:b.tape image:c.tap
 	ok cmp a.tap c.tap
+	gives 0 '"records":1,"marks":1,.*"complete":true,"next":\{.*"lbn":6,.*"taken_off":0\}$' \
+		"$pmt" copy --json --overwrite --from 2 image:a.tap image:b.tape image:c.tap
+	gives 0 '"good":true,"complete":true,' "$pmt" verify --json image:b.tape image:c.tap
 }
 
 # To another host and back, with many records on the wire; the end of that tape, too.
@@ -221,13 +224,11 @@ case_remote() {
 
 # A signal ends it behind a record; what it says goes on to the end.
 case_interrupted() {
-	local pid from
-	# shellcheck disable=SC2046 # several words
-	simh $(seq 100 300) m > a.tap
-	"$pmt" copy 'delay?op=read&ms=10|image:a.tap' 'image:b.tape?create=yes' \
-		> said 2>&1 < /dev/null &
+	local pid from source='null:?records=2000&size=100'
+	"$pmt" copy "delay?op=read&ms=10|$source" 'image:b.tape?create=yes' > said 2>&1 \
+		< /dev/null &
 	pid=$!
-	for ((i = 0; i < 400 && $(stat -c %s b.tape 2> /dev/null || echo 0) < 15000; i++)); do
+	for ((i = 0; i < 500 && $(stat -c %s b.tape 2> /dev/null || echo 0) < 15000; i++)); do
 		sleep 0.02
 	done
 	kill -INT $pid
@@ -237,15 +238,15 @@ case_interrupted() {
 	is "$("$dumpimg" b.tape | wc -l)" "$(sed -n 's/copied: \([0-9]*\) record.*/\1/p' said)" \
 		"what is there"
 	from=$(sed -n 's/.*the same with --from \(@[0-9]*\) --append/\1/p' said)
-	ok "$pmt" copy --from "$from" --append image:a.tap image:b.tape > /dev/null
-	gives 0 '^the same' "$pmt" verify image:a.tap image:b.tape
+	ok "$pmt" copy --from "$from" --append "$source" image:b.tape > /dev/null
+	gives 0 '^the same' "$pmt" verify "$source" image:b.tape
 }
 
 # A bar on a terminal, and nothing of it elsewhere.
 case_bar() {
 	# shellcheck disable=SC2046 # several words
 	simh $(yes 5000 | head -n 100) m > a.tap
-	"$pmt" verify 'delay?op=read&ms=10|image:a.tap' > said 2>&1 < /dev/null
+	"$pmt" verify 'delay?op=read&ms=3|image:a.tap' > said 2>&1 < /dev/null
 	is "$(tr -dc '\r\033' < said | wc -c)" 0 "in a pipe"
 	TERM=xterm script -qec "$pmt verify 'delay?op=read&ms=10|image:a.tap'" typescript \
 		> /dev/null < /dev/null
