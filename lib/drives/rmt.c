@@ -223,7 +223,7 @@ int pmt_remote_recover(struct pmt_remote *r)
 			r->gone = true;
 			return -ENOLINK;
 		}
-		pmt_remote_calls.wait(wait);
+		pmt_st_system.wait(wait);
 		wait = 2 * wait < WAIT_MAX ? 2 * wait : WAIT_MAX;
 	}
 	r->gone = false;

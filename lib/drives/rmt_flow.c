@@ -502,7 +502,8 @@ static void cut_strays(struct pmt_remote *r, const struct pmt_result *result)
 
 	r->st.leaf.eod = PMT_UNKNOWN;
 	pmt_leaf_execute(&r->st.leaf.drive, &cut);
-	if (cut.result.status != PMT_STATUS_GOOD)
+	/* Illegal: it can only be a mark, which is there now, and was told. */
+	if (cut.result.status != PMT_STATUS_GOOD && cut.result.key != PMT_KEY_ILLEGAL)
 		pmt_log(LOG_ERR, "%s: records behind block %lld are not cut off, and belong "
 			"elsewhere", r->st.path, (long long)result->place.lbn);
 	r->strays = false;

@@ -115,7 +115,8 @@ unit_lock() {
 	echo "$json"
 }
 
-# serve SPEC...: OPTIONS of tape-mirror may stand before.  For this unit.
+# serve SPEC...: OPTIONS of tape-mirror, or what DAEMON is, may stand before.  For
+# this unit.
 serve() {
 	start_server "$@"
 	eventually 30 answered || { cat "$LOG" >&2; fail "no server: $*"; }
@@ -127,14 +128,14 @@ start_server() {
 	local -a options=()
 	while [[ ${1:-} == -* ]]; do
 		options+=("$1")
-		if [[ $1 =~ ^--(policy|min|ring|recovery|eot)$ ]]; then
+		if [[ $1 =~ ^--(policy|min|ring|recovery|eot|command|config|os|rmt|window|reconnect|room)$ ]]; then
 			options+=("$2")
 			shift
 		fi
 		shift
 	done
 	LOG=$(mktemp "$T/server.XXXXXX")
-	tape-mirror "${options[@]}" "$UNIT" "$@" < /dev/null > "$LOG" 2>&1 &
+	"${DAEMON:-tape-mirror}" "${options[@]}" "$UNIT" "$@" < /dev/null > "$LOG" 2>&1 &
 	SERVER=$!
 	echo $SERVER >> "$T/pids"
 	export SERVER LOG

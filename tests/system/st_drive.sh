@@ -9,38 +9,6 @@
 
 LIMIT=200
 
-# ctl N WORDS: a condition of drive N
-ctl() { echo "${*:2}" > "${CTLS[$1]}"; }
-
-# drives BYTES EW...: drives with blank cartridges of such capacity; A and B
-drives() {
-	local i=0
-	[ "${PMT_VM:-}" != uml ] || skip "a write of st's fails under UML by EBUSY"
-	oracle $(($# / 2))
-	A=${NODES[0]} B=${NODES[1]:-}
-	while [ $# != 0 ]; do
-		ctl "$i" blank
-		ctl "$i" cap "$1" "$2"
-		i=$((i + 1))
-		shift 2
-	done
-}
-
-# tape NODE SIZE: how many records and marks are on it; records are one row
-tape() {
-	local said
-	ok mt -f "$1" rewind
-	said=$(recs read "$1" "$2") || fail "$1: $said"
-	echo "${said%,*}"
-}
-
-on_image() {
-	dumpimg "$1" | awk '/record/ { r++ } /mark/ { m++ }
-		END { print r + 0 " records, " m + 0 " marks" }'
-}
-
-said() { cat "$T/said"; }
-
 case_two_drives() {
 	drives 8000000 1000000 8000000 1000000
 	new_unit
@@ -116,14 +84,6 @@ case_none_overtakes() {
 	ctl 1 delay 0
 	is "$(tape "$A" 1000-30000)" "$(said | cut -d' ' -f1) records, 1 marks" "the small tape"
 	is "$(tape "$B" 1000-30000)" "$(said | cut -d' ' -f1) records, 1 marks" "the large tape"
-}
-
-acknowledged() { [ "$(awk '{ print $1 }' "$T/acks" 2> /dev/null || echo 0)" -ge "$1" ]; }
-
-# st has written a mark at close: no record is behind it.
-is_behind_mark() {
-	eventually 20 mt -f "$A" status > "$T/status" 2>&1 || fail "$A stays busy"
-	grep -q 'block number=0,' "$T/status"
 }
 
 # killed_under SIZES OPTIONS...: st has written a filemark for the server that was
