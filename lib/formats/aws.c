@@ -244,7 +244,7 @@ static int aws_open(struct pmt_tape *tape)
 		pmt_log(LOG_WARNING, "%s: wrong lengths of the chunk before it in %llu "
 			"records and marks, first at LBN %llu", tape->path,
 			(unsigned long long)a->odd, (unsigned long long)a->first_odd);
-	return 0;
+	return pmt_scan_settle(tape);
 }
 
 /* Reading */
@@ -420,17 +420,11 @@ static uint64_t aws_growth(struct pmt_tape *tape, uint64_t lbn, uint64_t count,
 		.window = PMT_UNKNOWN, \
 	}, \
 	.open = aws_open, \
-	.close = pmt_scan_close, \
 	.write = aws_write, \
 	.marks = aws_marks, \
 	.growth = aws_growth, \
-	.owed = pmt_scan_owed, \
-	.sync = pmt_scan_sync, \
-	.cut = pmt_scan_cut, \
 	.read = aws_read, \
-	.offset = pmt_scan_offset, \
-	.place = pmt_scan_place, \
-	.find_mark = pmt_scan_find_mark
+	PMT_SCAN_OPS
 
 const struct pmt_format pmt_format_aws = {
 	.name = "aws",

@@ -250,14 +250,10 @@ static int look_through(struct pmt_tape *tape, struct pmt_point *p)
 
 static void publish(struct pmt_tape *tape, const struct pmt_point *p)
 {
-	struct pmt_scan *s = tape->state;
-
 	tape->end = p->offset;
 	tape->files = p->file;
 	tape->blocks = p->block;
 	tape->eod = p->lbn;
-	if (s->here.lbn > p->lbn)
-		s->here = (struct pmt_point){ 0 };
 }
 
 static uint64_t identity(const struct stat *st)
@@ -297,10 +293,17 @@ int pmt_scan_open(struct pmt_tape *tape, const struct pmt_scan_rules *rules, siz
 	if (r && (!s->records || !rules->torn(tape, end.offset)))
 		return r;
 	tape->torn = r ? tape->size - end.offset : 0;
+	return 0;
+}
+
+int pmt_scan_settle(struct pmt_tape *tape)
+{
+	int r;
+
 	if (!tape->torn)
 		return 0;
 	pmt_log(LOG_WARNING, "%s: %llu bytes behind LBN %llu are not a whole record, %s",
-		tape->path, (unsigned long long)tape->torn, (unsigned long long)end.lbn,
+		tape->path, (unsigned long long)tape->torn, (unsigned long long)tape->eod,
 		tape->protected ? "ignored" : "cut");
 	if (tape->protected)
 		return 0;
@@ -363,7 +366,8 @@ int pmt_scan_sync(struct pmt_tape *tape)
 	return pmt_tape_flush(tape);
 }
 
-/* The shorter file is on the disk before anything is written behind it. */
+/* The shorter file is on the disk before anything is written behind it.  The last
+ * search, s->here, was for lbn. */
 int pmt_scan_cut(struct pmt_tape *tape, uint64_t lbn)
 {
 	struct pmt_scan *s = tape->state;

@@ -62,10 +62,12 @@ struct pmt_scan {
 
 /* Sound records with data at the beginning of the file, up to most. */
 uint64_t pmt_scan_probe(struct pmt_tape *, const struct pmt_scan_rules *, uint64_t most);
-/* size: of the format's state.  -EBADMSG: the rules are broken at tape->end, nothing
- * was cut; others as open() of a format. */
+/* size: of the format's state.  The file is as it was; -EBADMSG: the rules are broken
+ * at tape->end. */
 int pmt_scan_open(struct pmt_tape *, const struct pmt_scan_rules *, size_t size);
-/* The message for it.  -EINVAL. */
+/* When it is not going to be refused: cut what is torn, or say that it is. */
+int pmt_scan_settle(struct pmt_tape *);
+/* The message for broken rules.  -EINVAL. */
 int pmt_scan_refuse(struct pmt_tape *, const char *hint);
 void pmt_scan_close(struct pmt_tape *);
 /* The object at lbn, which is before the end of data. */
@@ -78,7 +80,16 @@ int pmt_scan_append(struct pmt_tape *, struct iovec *iov, int count,
 /* Is there nothing but zeros from offset on? */
 bool pmt_scan_zeros(struct pmt_tape *, uint64_t offset);
 
-/* Of struct pmt_format: */
+/* Of struct pmt_format, all alike: */
+#define PMT_SCAN_OPS \
+	.close = pmt_scan_close, \
+	.owed = pmt_scan_owed, \
+	.sync = pmt_scan_sync, \
+	.cut = pmt_scan_cut, \
+	.offset = pmt_scan_offset, \
+	.place = pmt_scan_place, \
+	.find_mark = pmt_scan_find_mark
+
 uint64_t pmt_scan_owed(struct pmt_tape *, uint64_t lbn);
 int pmt_scan_sync(struct pmt_tape *);
 int pmt_scan_cut(struct pmt_tape *, uint64_t lbn);

@@ -184,7 +184,7 @@ static int simh_open(struct pmt_tape *tape)
 		r = pmt_scan_open(tape, &rules, sizeof(struct pmt_scan));
 	}
 	if (r != -EBADMSG)
-		return r;
+		return r ? r : pmt_scan_settle(tape);
 	return pmt_scan_refuse(tape, is_e11(tape, tape->end) ?
 			       " (it would be a record of format=e11)" : "");
 }
@@ -256,17 +256,11 @@ static uint64_t simh_growth(struct pmt_tape *tape, uint64_t lbn, uint64_t count,
 	}, \
 	.probe = simh_probe, \
 	.open = simh_open, \
-	.close = pmt_scan_close, \
 	.write = simh_write, \
 	.marks = simh_marks, \
 	.growth = simh_growth, \
-	.owed = pmt_scan_owed, \
-	.sync = pmt_scan_sync, \
-	.cut = pmt_scan_cut, \
 	.read = simh_read, \
-	.offset = pmt_scan_offset, \
-	.place = pmt_scan_place, \
-	.find_mark = pmt_scan_find_mark
+	PMT_SCAN_OPS
 
 const struct pmt_format pmt_format_simh = {
 	.name = "simh",

@@ -133,29 +133,11 @@ END_TEST
 
 static const char script[] = ABCD(NONE) PIECES(FOUR) TMARK("\1\0") XYZ(NONE);
 
-/* Every beginning of a file opens and has all that is whole. */
 START_TEST(torn_tails)
 {
 	static const size_t ends[] = { 10, 33, 39, 48 };
 
-	for (size_t size = 10; size < sizeof(script); size++) {
-		struct pmt_leaf *leaf;
-		uint64_t whole = 0;
-		struct stat st;
-
-		while (whole < 4 && ends[whole] <= size)
-			whole++;
-		make(script, size);
-		leaf = tape("?readonly=yes");
-		ck_assert_uint_eq(leaf->eod, whole);
-		drop(leaf);
-		file_is(script, size);
-		leaf = tape("");
-		ck_assert_uint_eq(leaf->eod, whole);
-		drop(leaf);
-		ck_assert_int_eq(stat(file, &st), 0);
-		ck_assert_int_eq(st.st_size, ends[whole - 1]);
-	}
+	torn_anywhere(script, sizeof(script) - 1, ends, 4);
 }
 END_TEST
 
@@ -174,10 +156,7 @@ END_TEST
 /* Damage before the end is not a torn tail: nothing is cut. */
 START_TEST(broken_rules_are_refused)
 {
-	static const struct {
-		const char *bytes;
-		size_t length;
-	} files[] = {
+	static const struct bytes files[] = {
 		/* a flag that is none, in either byte; a record that does not begin */
 		{ BYTES(ABCD(NONE) "\3\0\4\0\250\0xyz" TMARK(THREE)) },
 		{ BYTES(ABCD(NONE) "\3\0\4\0\240\1xyz" TMARK(THREE)) },
@@ -197,14 +176,7 @@ START_TEST(broken_rules_are_refused)
 		{ BYTES(ABCD(NONE) "\377\0\4\0\240\0xyz" TMARK(THREE) ABCD(NONE)
 			TMARK(FOUR) TMARK(NONE)) },
 	};
-	struct pmt_leaf *leaf;
-
-	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
-		make(files[i].bytes, files[i].length);
-		ck_assert_int_eq(try_tape(&leaf, "?format=aws"), -EINVAL);
-		ck_assert_int_eq(try_tape(&leaf, ""), -EINVAL);
-		file_is(files[i].bytes, files[i].length);
-	}
+	all_refused(files, sizeof(files) / sizeof(*files), "?format=aws");
 }
 END_TEST
 
@@ -343,6 +315,13 @@ START_TEST(compressed_records)
 		ck_assert_uint_eq(n, sizeof(data));
 		drop(leaf);
 		file_is(bytes, used);
+		/* What is not written is not cut. */
+		make(bytes, used - 1);
+		ck_assert_int_eq(try_tape(&leaf, "?format=aws"), -EINVAL);
+		leaf = tape("");
+		ck_assert_uint_eq(leaf->eod, 1);
+		drop(leaf);
+		file_is(bytes, used - 1);
 	}
 }
 END_TEST

@@ -126,29 +126,11 @@ END_TEST
 
 static const char script[] = EVEN ODD TMARK EVEN TMARK ODD;
 
-/* Every beginning of a file opens and has all that is whole. */
 START_TEST(torn_tails)
 {
 	static const size_t ends[] = { 12, 24, 28, 40, 44, 56 };
 
-	for (size_t size = 12; size < sizeof(script); size++) {
-		struct pmt_leaf *leaf;
-		uint64_t whole = 0;
-		struct stat st;
-
-		while (whole < 6 && ends[whole] <= size)
-			whole++;
-		make(script, size);
-		leaf = tape("?readonly=yes");
-		ck_assert_uint_eq(leaf->eod, whole);
-		drop(leaf);
-		file_is(script, size);
-		leaf = tape("");
-		ck_assert_uint_eq(leaf->eod, whole);
-		drop(leaf);
-		ck_assert_int_eq(stat(file, &st), 0);
-		ck_assert_int_eq(st.st_size, ends[whole - 1]);
-	}
+	torn_anywhere(script, sizeof(script) - 1, ends, 6);
 }
 END_TEST
 
@@ -167,10 +149,7 @@ END_TEST
 /* Damage before the end is not a torn tail: nothing is cut. */
 START_TEST(broken_rules_are_refused)
 {
-	static const struct {
-		const char *bytes;
-		size_t length;
-	} files[] = {
+	static const struct bytes files[] = {
 		{ BYTES(ODD "\4\0\0\0efgh\5\0\0\0" EVEN TMARK TMARK) },
 		{ BYTES(ODD "\377\0\0\0efgh\4\0\0\0" EVEN TMARK) },
 		{ BYTES(ODD "\377\377\377\0efgh\4\0\0\0" EVEN) },
@@ -182,14 +161,7 @@ START_TEST(broken_rules_are_refused)
 		{ BYTES(TMARK TMARK "\4\0\0\0ab") },
 		{ BYTES("\1\0") },
 	};
-	struct pmt_leaf *leaf;
-
-	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
-		make(files[i].bytes, files[i].length);
-		ck_assert_int_eq(try_tape(&leaf, "?format=simh"), -EINVAL);
-		ck_assert_int_eq(try_tape(&leaf, ""), -EINVAL);
-		file_is(files[i].bytes, files[i].length);
-	}
+	all_refused(files, sizeof(files) / sizeof(*files), "?format=simh");
 }
 END_TEST
 
@@ -235,6 +207,26 @@ START_TEST(e11_is_recognised)
 	make(BYTES(EVEN ODD));
 	ck_assert_int_eq(try_tape(&leaf, "?format=e11"), -EINVAL);
 	file_is(BYTES(EVEN ODD));
+}
+END_TEST
+
+/* Where the first odd record is the last, it is not taken for one that was torn. */
+START_TEST(e11_that_shows_late)
+{
+	static char bytes[70 * 12 + 11];
+	struct pmt_leaf *leaf;
+
+	for (int i = 0; i < 70; i++)
+		memcpy(bytes + i * 12, EVEN, 12);
+	memcpy(bytes + 70 * 12, ODD_E11, 11);
+	make(bytes, sizeof(bytes));
+	ck_assert_int_eq(try_tape(&leaf, "?format=simh"), -EINVAL);
+	leaf = tape("");
+	ck_assert_uint_eq(leaf->eod, 71);
+	ck_assert_int_eq(leaf->ops->locate(leaf, 0, 70), 0);
+	ck_assert_int_eq(get(leaf, "xyz"), 0);
+	drop(leaf);
+	file_is(bytes, sizeof(bytes));
 }
 END_TEST
 
@@ -316,6 +308,7 @@ int main(void)
 	tcase_add_test(c, broken_rules_are_refused);
 	tcase_add_test(c, marks_alone_need_the_option_or_the_name);
 	tcase_add_test(c, e11_is_recognised);
+	tcase_add_test(c, e11_that_shows_late);
 	tcase_add_test(c, words_that_are_none);
 	tcase_add_test(c, salvage);
 	tcase_add_test(c, written_over_in_the_middle);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* A tape in one file, byte for byte, and the drive "image" with it. */
 #include <check.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "folder.h"
@@ -95,4 +97,38 @@ void put_marks(struct pmt_leaf *leaf, uint32_t count)
 
 	ck_assert_int_eq(leaf->ops->marks(leaf, count, &done), 0);
 	ck_assert_uint_eq(done, count);
+}
+
+void all_refused(const struct bytes *files, size_t n, const char *format)
+{
+	struct pmt_leaf *leaf;
+
+	for (size_t i = 0; i < n; i++) {
+		make(files[i].bytes, files[i].length);
+		ck_assert_int_eq(try_tape(&leaf, format), -EINVAL);
+		ck_assert_int_eq(try_tape(&leaf, ""), -EINVAL);
+		file_is(files[i].bytes, files[i].length);
+	}
+}
+
+void torn_anywhere(const char *script, size_t size, const size_t *ends, size_t n)
+{
+	for (size_t length = ends[0]; length <= size; length++) {
+		struct pmt_leaf *leaf;
+		uint64_t whole = 0;
+		struct stat st;
+
+		while (whole < n && ends[whole] <= length)
+			whole++;
+		make(script, length);
+		leaf = tape("?readonly=yes");
+		ck_assert_uint_eq(leaf->eod, whole);
+		drop(leaf);
+		file_is(script, length);
+		leaf = tape("");
+		ck_assert_uint_eq(leaf->eod, whole);
+		drop(leaf);
+		ck_assert_int_eq(stat(file, &st), 0);
+		ck_assert_int_eq(st.st_size, ends[whole - 1]);
+	}
 }

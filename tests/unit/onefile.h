@@ -18,6 +18,17 @@ void drop(struct pmt_leaf *);
 #define BYTES(text) (text), sizeof(text) - 1
 
 void make(const char *bytes, size_t length);
+struct bytes {
+	const char *bytes;
+	size_t length;
+};
+/* Each is refused, as this format and by itself, and left as it is. */
+void all_refused(const struct bytes *, size_t n, const char *format);
+/*
+ * Every beginning of the file from ends[0] on opens, and has all that is whole: what
+ * objects end at the n ends.  The rest is cut, if it may be written.
+ */
+void torn_anywhere(const char *script, size_t size, const size_t *ends, size_t n);
 void file_is(const char *bytes, size_t length);
 /* Read one record that is want; what the drive returned. */
 int get(struct pmt_leaf *, const char *want);
