@@ -185,6 +185,11 @@ int pmt_imagefile_sync(struct pmt_imagefile *f)
 	return f->leaf->ops->sync(f->leaf);
 }
 
+struct pmt_drive *pmt_imagefile_drive(struct pmt_imagefile *f)
+{
+	return &f->leaf->drive;
+}
+
 static bool is_label(const char *text)
 {
 	for (const char *p = text; *p; p++)

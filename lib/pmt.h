@@ -386,6 +386,8 @@ int pmt_imagefile_read(struct pmt_imagefile *, void *buffer, size_t size, size_t
 int pmt_imagefile_write(struct pmt_imagefile *, const void *data, size_t length);
 int pmt_imagefile_cut(struct pmt_imagefile *);	/* the data ends here */
 int pmt_imagefile_sync(struct pmt_imagefile *);
+/* For pmt_copy and the like, which attach it; it stands anywhere then. */
+struct pmt_drive *pmt_imagefile_drive(struct pmt_imagefile *);
 /* NULL: as it is.  -ENOTSUP its format has none; -EPERM write-once, and it has one;
  * -EINVAL too long, or of other characters. */
 int pmt_imagefile_label(struct pmt_imagefile *, const char *label, const char *barcode);

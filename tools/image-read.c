@@ -39,22 +39,17 @@ static const char *describe(int r)
 	return r == -EBADMSG ? "damaged" : r == -EIO ? "marked as bad" : strerror(-r);
 }
 
-static void add_number(struct json_object *object, const char *key, uint64_t value)
-{
-	json_object_object_add(object, key, number_json(value));
-}
-
 static struct json_object *part_json(const struct part *part)
 {
 	struct json_object *object = json_object_new_object();
 
-	add_number(object, "file", part->file);
-	add_number(object, "lbn", part->lbn);
-	add_number(object, "records", part->records);
-	add_number(object, "bytes", part->bytes);
-	add_number(object, "smallest", part->least);
-	add_number(object, "largest", part->most);
-	add_number(object, "damaged", part->bad);
+	add_number_json(object, "file", part->file);
+	add_number_json(object, "lbn", part->lbn);
+	add_number_json(object, "records", part->records);
+	add_number_json(object, "bytes", part->bytes);
+	add_number_json(object, "smallest", part->least);
+	add_number_json(object, "largest", part->most);
+	add_number_json(object, "damaged", part->bad);
 	return object;
 }
 
@@ -207,7 +202,7 @@ static void print_verdict(const struct image *image, const struct pmt_imagefile_
 		struct json_object *object = image_json(info);
 
 		json_object_object_add(object, "sound", json_object_new_boolean(sound));
-		add_number(object, "damaged", bad);
+		add_number_json(object, "damaged", bad);
 		print_json(object);
 		return;
 	}

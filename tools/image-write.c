@@ -181,39 +181,34 @@ int image_append(struct image *image)
 
 /* convert, and the rescue of repair */
 
-/* 0, 1 the end, -errno.  What can not be read is left out if that is wanted. */
-static int copy_one(struct writing *w)
+static void tell_damage(const struct pmt_object *object, void *context)
 {
-	struct pmt_imagefile_place at = pmt_imagefile_place(w->from);
-	size_t length = 0;
-	int r = pmt_imagefile_read(w->from, w->buffer, IMAGE_RECORD_MAX, &length);
-	const char *path = w->image->words[0];
+	const struct writing *w = context;
 
-	if (r == PMT_IMAGEFILE_END)
-		return 1;
-	if (r < 0) {
-		fprintf(stderr, "pmt image: %s: LBN %" PRIu64 " can not be read%s\n", path,
-			at.lbn, w->image->salvage ? " and is left out" :
-			"; --salvage leaves it out");
-		w->lost++;
-		return w->image->salvage ? 0 : r;
-	}
-	r = put(w, w->buffer, r == PMT_IMAGEFILE_MARK ? 0 : length);
-	if (r)
-		fprintf(stderr, "pmt image: LBN %" PRIu64 ", of %zu bytes, can not be written: "
-			"%s\n", at.lbn, length,
-			r == -EINVAL ? "the format takes no such record" : reason(r));
-	return r;
+	fprintf(stderr, "pmt image: %s: %s can not be read%s\n", w->image->words[0],
+		pmt_place_text(&object->place).text, w->image->salvage ?
+		" and is left out" : "; --salvage leaves it out");
 }
 
 static int copy_all(struct writing *w)
 {
-	int r = pmt_imagefile_seek(w->from, w->image->partition, 0);
+	struct pmt_copy copy = {
+		.walk = { .context = w },
+		.skip_damaged = w->image->salvage,
+		.damaged = tell_damage,
+	};
+	struct pmt_copied copied = { .began = false };
+	int r = pmt_copy(pmt_imagefile_drive(w->from), pmt_imagefile_drive(w->to), &copy,
+			 &copied);
 
-	r = r == -ENODATA ? 0 : r;
-	while (!r)
-		r = copy_one(w);
-	return r == 1 ? pmt_imagefile_sync(w->to) : r;
+	w->records = copied.tally.records;
+	w->marks = copied.tally.marks;
+	w->bytes = copied.tally.bytes;
+	w->lost = copied.tally.damaged;
+	if (r == -ENOSPC)
+		fprintf(stderr, "pmt image: it is full at %s\n",
+			pmt_place_text(&copied.from).text);
+	return r;
 }
 
 /* The label goes along where it can. */

@@ -235,11 +235,6 @@ void *image_buffer(void)
 	return buffer;
 }
 
-static void add_number(struct json_object *object, const char *key, uint64_t value)
-{
-	json_object_object_add(object, key, number_json(value));
-}
-
 struct json_object *image_json(const struct pmt_imagefile_info *info)
 {
 	struct json_object *object = json_object_new_object();
@@ -251,13 +246,13 @@ struct json_object *image_json(const struct pmt_imagefile_info *info)
 			       json_object_new_string(info->uuid) : NULL);
 	json_object_object_add(object, "label", json_object_new_string(info->label));
 	json_object_object_add(object, "barcode", json_object_new_string(info->barcode));
-	add_number(object, "partitions", info->partitions);
-	add_number(object, "records", info->objects - info->marks);
-	add_number(object, "marks", info->marks);
-	add_number(object, "size", info->size);
-	add_number(object, "capacity", info->capacity ? info->capacity : PMT_UNKNOWN);
-	add_number(object, "torn", info->torn);
-	add_number(object, "damage", info->damage);
-	add_number(object, "odd", info->odd);
+	add_number_json(object, "partitions", info->partitions);
+	add_number_json(object, "records", info->objects - info->marks);
+	add_number_json(object, "marks", info->marks);
+	add_number_json(object, "size", info->size);
+	add_number_json(object, "capacity", info->capacity ? info->capacity : PMT_UNKNOWN);
+	add_number_json(object, "torn", info->torn);
+	add_number_json(object, "damage", info->damage);
+	add_number_json(object, "odd", info->odd);
 	return object;
 }

@@ -13,7 +13,7 @@ struct json_object *number_json(uint64_t value)
 	return value == PMT_UNKNOWN ? NULL : json_object_new_uint64(value);
 }
 
-static void add_number(struct json_object *object, const char *key, uint64_t value)
+void add_number_json(struct json_object *object, const char *key, uint64_t value)
 {
 	json_object_object_add(object, key, number_json(value));
 }
@@ -30,11 +30,11 @@ static void add_string(struct json_object *object, const char *key, const char *
 
 void add_place_json(struct json_object *object, const struct pmt_place *place)
 {
-	add_number(object, "generation", place->generation);
-	add_number(object, "partition", place->partition);
-	add_number(object, "lbn", place->lbn);
-	add_number(object, "file", place->file);
-	add_number(object, "block", place->block);
+	add_number_json(object, "generation", place->generation);
+	add_number_json(object, "partition", place->partition);
+	add_number_json(object, "lbn", place->lbn);
+	add_number_json(object, "file", place->file);
+	add_number_json(object, "block", place->block);
 }
 
 static struct json_object *place_json(const struct pmt_place *place)
@@ -57,12 +57,12 @@ static struct json_object *medium_json(uint8_t flags)
 
 static void add_counts(struct json_object *object, const struct pmt_unit_info *info)
 {
-	add_number(object, "bytes_written", info->bytes_written);
-	add_number(object, "records_written", info->records_written);
-	add_number(object, "bytes_read", info->bytes_read);
-	add_number(object, "records_read", info->records_read);
-	add_number(object, "wakes_server", info->wakes_server);
-	add_number(object, "wakes_master", info->wakes_master);
+	add_number_json(object, "bytes_written", info->bytes_written);
+	add_number_json(object, "records_written", info->records_written);
+	add_number_json(object, "bytes_read", info->bytes_read);
+	add_number_json(object, "records_read", info->records_read);
+	add_number_json(object, "wakes_server", info->wakes_server);
+	add_number_json(object, "wakes_master", info->wakes_master);
 }
 
 struct json_object *info_json(const struct pmt_unit_info *info)
@@ -71,28 +71,28 @@ struct json_object *info_json(const struct pmt_unit_info *info)
 	char id[24];
 
 	snprintf(id, sizeof(id), "%016llx", (unsigned long long)info->unit_id);
-	add_number(object, "unit", info->unit);
+	add_number_json(object, "unit", info->unit);
 	add_string(object, "unit_id", id);
 	add_string(object, "state", pmt_state_name(info->state));
 	add_bool(object, "master_open", info->master_open);
 	json_object_object_add(object, "server_pid", info->server_pid ?
 			       json_object_new_int64(info->server_pid) : NULL);
-	add_number(object, "ring", info->data_size);
-	add_number(object, "recovery_ms", info->recovery == PMT_RECOVERY_FOREVER ?
+	add_number_json(object, "ring", info->data_size);
+	add_number_json(object, "recovery_ms", info->recovery == PMT_RECOVERY_FOREVER ?
 		   PMT_UNKNOWN : info->recovery);
 	add_string(object, "eot", pmt_eot_name(info->eot));
 	json_object_object_add(object, "place", place_json(&info->place));
 	json_object_object_add(object, "medium", medium_json(info->medium_flags));
 	add_bool(object, "early_warning", info->early_warning);
-	add_number(object, "issued", info->issued);
-	add_number(object, "done", info->done);
-	add_number(object, "waiting", info->issued - info->done);
-	add_number(object, "record_min", info->record_min);
-	add_number(object, "record_max", info->record_max);
-	add_number(object, "block_size", info->block_size);
-	add_number(object, "buffered", info->buffered);
-	add_number(object, "window", info->window);
-	add_number(object, "room", info->room);
+	add_number_json(object, "issued", info->issued);
+	add_number_json(object, "done", info->done);
+	add_number_json(object, "waiting", info->issued - info->done);
+	add_number_json(object, "record_min", info->record_min);
+	add_number_json(object, "record_max", info->record_max);
+	add_number_json(object, "block_size", info->block_size);
+	add_number_json(object, "buffered", info->buffered);
+	add_number_json(object, "window", info->window);
+	add_number_json(object, "room", info->room);
 	add_counts(object, info);
 	return object;
 }

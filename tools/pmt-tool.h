@@ -70,6 +70,7 @@ void tape_print_tally(const char *title, const struct pmt_tally *);
 struct json_object *info_json(const struct pmt_unit_info *);
 /* A number, or null where it is not known. */
 struct json_object *number_json(uint64_t value);
+void add_number_json(struct json_object *, const char *key, uint64_t value);
 void add_place_json(struct json_object *, const struct pmt_place *);
 void print_json(struct json_object *);	/* one line; takes it over */
 struct size_text { char text[24]; };
