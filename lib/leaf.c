@@ -26,8 +26,8 @@
  * are refused as illegal, answer with the place that they were given.
  *
  * Write-once media: a command before end of data that may be a repeated one is
- * compared, and done if it is the same.  It may be while nothing was added since
- * attach, or since a CUT was refused; and where the application has not positioned.
+ * compared, and done if it is the same.  It may be while nothing was added since a
+ * unit's attach, or since a CUT was refused; and where nobody has positioned.
  * All else the primitives refuse, but for the marks at the end that they let go.
  *
  * The medium's state belongs to the thread that executes; leaf->lock guards
@@ -172,7 +172,8 @@ int pmt_leaf_attach(struct pmt_drive *drive, const struct pmt_session *session)
 	leaf->floor = session->place;
 	if (leaf->ahead)
 		leaf->floor = (struct pmt_place){ 0 };
-	leaf->fresh = leaf->repeating = true;
+	leaf->fresh = true;
+	leaf->repeating = session->unit_id;
 	leaf->modes = session->modes;
 	if (leaf->ops->set_modes && leaf->present)
 		rc = leaf->ops->set_modes(leaf, &leaf->modes);
@@ -232,7 +233,7 @@ static void fail(struct pmt_leaf *leaf, struct pmt_request *req, int rc)
 		return;
 	snprintf(text, sizeof(text), "%s at block %" PRId64 ": %s",
 		 pmt_op_name(req->cmd.op), (int64_t)failed_at(leaf, &req->cmd),
-		 strerror(-rc));
+		 rc == -EPERM ? "the tape is write-once" : strerror(-rc));
 	note_error(leaf, text);
 }
 

@@ -186,6 +186,8 @@ static const struct advice {
 	{ PMT_KEY_ILLEGAL, 0x00, 0x00, -EINVAL, "the drive does not know how" },
 	{ PMT_KEY_ATTENTION, 0x00, 0x00, -EIO,
 	  "the tape was changed or the drive was reset; begin again" },
+	{ PMT_KEY_PROTECT, 0x30, 0x0c, -EPERM,
+	  "the tape is write-once, and data is there; append to it, or take another" },
 	{ PMT_KEY_PROTECT, 0x00, 0x00, -EROFS, "the tape is write protected" },
 	{ PMT_KEY_BLANK, 0x00, 0x00, -ENOENT, "the data ends before it" },
 	{ PMT_KEY_OVERFLOW, 0x00, 0x00, -ENOSPC, "the tape is full" },

@@ -246,6 +246,22 @@ START_TEST(repeated_commands)
 }
 END_TEST
 
+/* Without a unit nothing is repeated. */
+START_TEST(no_unit)
+{
+	rig.session.unit_id = 0;
+	open_rig("", "?create=yes&worm=yes");
+	write_some();
+	rig_close(&rig);
+	open_rig("", "");
+	positioned(PMT_OP_WRITE, 0, "one", 0);
+	ck_refused();
+	positioned(PMT_OP_WRITE_FILEMARKS, 2, "", 1);
+	ck_refused();
+	ck_kept();
+}
+END_TEST
+
 START_TEST(repeated_but_another)
 {
 	open_rig("", "?create=yes&worm=yes");
@@ -350,6 +366,7 @@ int main(void)
 	tcase_add_test(c, format_refuses);
 	tcase_add_test(c, marks_at_the_end);
 	tcase_add_test(c, repeated_commands);
+	tcase_add_test(c, no_unit);
 	tcase_add_test(c, repeated_but_another);
 	tcase_add_test(c, control_can_not_blank);
 	tcase_add_test(c, volume_sets);

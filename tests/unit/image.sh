@@ -190,6 +190,14 @@ before=$(files small.tape)
 expect 1 'stay on the tape, from LBN 3 on: it is write-once' append small.tape z
 [[ $(files small.tape) = "${before%]}"* ]] || fail "small.tape: $(files small.tape)"
 
+cp once.tape once.before
+for spec in image:once.tape 'limit?capacity=1G|image:once.tape'; do
+	"$bin/pmt" copy --overwrite image:l.tape "$spec" > said 2>&1 &&
+		fail "pmt copy --overwrite has written: $(cat said)"
+	grep -q 'the tape is write-once, and data is there' said || fail "$spec: $(cat said)"
+done
+same <(files once.tape) <(files once.before)
+
 # Names that mean something in a specification, and one that is in use.
 expect 0 '' append --create 'a,b?c=%d (1)|2\.tape' a
 expect 0 '13893' ls 'a,b?c=%d (1)|2\.tape'
