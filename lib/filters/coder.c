@@ -42,6 +42,7 @@
 #include "coder.h"
 
 #define THREADS_MAX 64
+#define WAKE_BYTES (256u << 10)	/* for less the child is not woken, if more come */
 
 static struct pmt_coder *coder_of(struct pmt_drive *drive)
 {
@@ -165,13 +166,24 @@ static int make_room(struct pmt_cell *cell, size_t size)
 
 static void advance(struct pmt_coder *);
 
+/* Memory is taken as late as can be: then it is little, and that in the cache. */
+static int encode(struct pmt_coder *c, struct pmt_cell *cell, unsigned int thread)
+{
+	int rc;
+
+	pthread_mutex_lock(&c->lock);
+	take_spare(c, cell);
+	pthread_mutex_unlock(&c->lock);
+	rc = make_room(cell, (size_t)cell->size + c->codec->head);
+	return rc ? rc : c->codec->encode(c, cell, thread);
+}
+
 static void code(struct pmt_task *task, unsigned int thread)
 {
 	struct pmt_cell *cell = (void *)((char *)task - offsetof(struct pmt_cell, task));
 	struct pmt_coder *c = cell->coder;
 	bool reading = cell->req.cmd.op == PMT_OP_READ;
-	int rc = reading ? c->codec->decode(c, cell, thread) :
-			   c->codec->encode(c, cell, thread);
+	int rc = reading ? c->codec->decode(c, cell, thread) : encode(c, cell, thread);
 
 	pthread_mutex_lock(&c->lock);
 	cell->rc = rc;
@@ -538,9 +550,6 @@ static bool begin_write(struct pmt_coder *c, struct pmt_cell *cell)
 	set_record(c, cell);
 	if (!is_prepared(c, cell))
 		return false;
-	take_spare(c, cell);
-	if (cell->rc == 0)
-		cell->rc = make_room(cell, (size_t)cell->size + c->codec->head);
 	if (cell->rc == 0)
 		have_coded(c, cell);
 	else
@@ -615,13 +624,18 @@ static bool begin(struct pmt_coder *c)
  */
 static bool waits_for_more(const struct pmt_coder *c)
 {
+	size_t bytes = 0;
 	unsigned int ready = 0;
 
 	if (c->with_child || c->frozen)
 		return false;
-	for (unsigned int i = c->sent; i < c->used; i++, ready++)
-		if (cell_at(c, i)->state == PMT_CELL_CODING)
-			return ready < c->n_cells / 2;
+	for (unsigned int i = c->sent; i < c->used; i++, ready++) {
+		const struct pmt_cell *cell = cell_at(c, i);
+
+		if (cell->state == PMT_CELL_CODING)
+			return ready < c->n_cells / 2 && bytes < WAKE_BYTES;
+		bytes += cell->coded_length;
+	}
 	return false;
 }
 
@@ -1100,7 +1114,7 @@ void pmt_coder_close(struct pmt_coder *c)
 {
 	pmt_worker_free(c->worker);
 	pmt_pool_free(c->pool);
-	while (c->n_spares)
+	while (c->spares && c->n_spares)
 		free(c->spares[--c->n_spares].memory);
 	free(c->spares);
 	free(c->cells);

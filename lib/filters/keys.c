@@ -120,7 +120,7 @@ static int spawn_shell(const char *command, int out, pid_t *pid)
 
 static ssize_t read_command(const char *command, char *text, const char *who)
 {
-	int ends[2], status = 0, rc;
+	int ends[2] = { -1, -1 }, status = 0, rc;
 	ssize_t n = 0;
 	pid_t pid;
 

@@ -282,7 +282,8 @@ static void do_both(struct pmt_command cmd, bool here)
 	rig_do(&rig, cmd, cmd.op == PMT_OP_WRITE ? out : in[0]);
 	rig_do(&twin, cmd, cmd.op == PMT_OP_WRITE ? out : in[1]);
 	ck_both(&cmd);
-	placed = placed || rig.result.key != PMT_KEY_MEDIUM;
+	placed = placed || (rig.result.status == PMT_STATUS_GOOD && cmd.op != PMT_OP_TEST &&
+			    cmd.op != PMT_OP_MODE);
 }
 
 static const struct {
