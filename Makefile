@@ -9,6 +9,7 @@
 #	make check-kernels	the tests under each of Debian's kernels, with the newest
 #	make long	both, for long, the race detector, and the ring's fuzzer
 #	make bench-rmt	how fast a drive on another host is, beside other clients
+#	make bench-filters	what compression and encryption cost beside their libraries
 #	make conformance	pmt beside the real st, on both kernels; part of check
 #	make install	DESTDIR=, PREFIX=
 #
@@ -155,6 +156,10 @@ bench-rmt: setup
 	$(Q)$(MAKE) --no-print-directory all $(patsubst %.c,$(B)/%,$(BENCH))
 	$(Q)tests/bench/rmt
 
+bench-filters: setup
+	$(Q)$(MAKE) --no-print-directory $(B)/tests/bench/filters
+	$(Q)tests/bench/filters.sh
+
 conformance-modules:
 	$(Q)for k in 6.1 6.12; do WERROR=$(if $(CI),1) tests/vm/modules $$k && \
 		tests/conformance/oracle/build $$k || exit 1; done
@@ -180,6 +185,6 @@ clean:
 -include $(shell find $(B) $(S) -name '*.d' 2>/dev/null)
 
 .PHONY: all setup modules demo check style conformance check-debug check-kernels \
-	long bench-rmt conformance-modules install clean unit-programs system-programs
+	long bench-rmt bench-filters conformance-modules install clean unit-programs system-programs
 .SECONDARY:
 .DELETE_ON_ERROR:
