@@ -122,7 +122,7 @@ static ssize_t read_command(const char *command, char *text, const char *who)
 {
 	int ends[2] = { -1, -1 }, status = 0, rc;
 	ssize_t n = 0;
-	pid_t pid;
+	pid_t pid = 0;
 
 	if (pipe2(ends, O_CLOEXEC))
 		return -errno;
