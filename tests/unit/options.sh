@@ -62,14 +62,14 @@ own=$(grep -vx image <<< "$verbs")
 check pmt "$own" pmt.8
 # The rest of its command line is a page of its own.
 image=$("$bin/pmt" image --help)
-[ "$(wc -l <<< "$image")" -le 24 ] && [ "$(wc -L <<< "$image")" -le 80 ] ||
-	fail "pmt image --help is too large for a terminal"
+[ "$(wc -l <<< "$image")" -le 24 ] || fail "pmt image --help is longer than 24 lines"
+[ "$(wc -L <<< "$image")" -le 80 ] || fail "pmt image --help is wider than 80 columns"
 difference=$(diff <(of_help <<< "$image") <(of_page pmt-image.1)) ||
 	fail "pmt image: --help (<) and its page (>) differ:"$'\n'"$difference"
-for verb in $(sed -nE 's/.* pmt image ([a-z]+) .*/\1/p' <<< "$image"); do
+while read -r verb; do
 	grep -q "^\.It Cm $verb\$" "$top/man/pmt-image.1" ||
 		fail "pmt image $verb is not in the page"
-done
+done < <(sed -nE 's/.* pmt image ([a-z]+) .*/\1/p' <<< "$image")
 for verb in $verbs; do
 	grep -qE "^\.It .*(Ic|Cm) $verb( |$)" "$top/man/pmt.8" ||
 		fail "pmt $verb is not in the page"
