@@ -4,11 +4,15 @@
 # rmt: drives: units whose records go to real drives of "another host", by the servers
 # that dump and GNU tar bring.  The drives are the oracle's under the kernel's own st,
 # by which the tapes are read, with no pmt between.
+#
+# The other host is a network namespace, to which a line leads that is slow, and in
+# which sshd listens.
 
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/oracle"
 
 LIMIT=200
+patience=$((2 * patience))	# ssh, on an emulated processor
 dump_server=/usr/sbin/rmt-dump gnu_server=/usr/sbin/rmt-tar
 
 # direct SERVER [OPTIONS]: drive A by a server that is run here
@@ -82,6 +86,63 @@ case_end_of_tape() {
 	stop_server
 	is "$(tape "$A" 20000)" "50 records, 1 marks" "the tape there"
 	is "$(tape "$B" 20000)" "50 records, 1 marks" "the tape here"
+}
+
+# ---- another host ----
+
+far=10.77.13.2
+
+# A line to the namespace far, and sshd there, with keys of its own.
+other_host() {
+	modprobe -qa veth sch_netem || skip "no veth, no netem"
+	type sshd ssh-keygen ip tc > "$T/which" || skip "no sshd"
+	later "ip netns del far"
+	ok ip netns add far
+	ok ip link add near0 type veth peer name far0 netns far
+	later "ip link del near0"
+	ok ip addr add 10.77.13.1/24 dev near0
+	ok ip link set near0 up
+	ok ip -n far addr add "$far"/24 dev far0
+	ok ip -n far link set far0 up
+	mkdir -p /run/sshd "$T/ssh"
+	ok ssh-keygen -q -t ed25519 -N '' -f "$T/ssh/host"
+	ok ssh-keygen -q -t ed25519 -N '' -f "$T/ssh/user"
+	echo "command=\"$dump_server\",restrict $(cat "$T/ssh/user.pub")" > "$T/ssh/authorized"
+	echo "$far $(cut -d' ' -f1,2 "$T/ssh/host.pub")" > "$T/ssh/known"
+	printf '%s\n' "HostKey $T/ssh/host" "AuthorizedKeysFile $T/ssh/authorized" \
+		"PidFile $T/ssh/pid" 'StrictModes no' 'PermitRootLogin prohibit-password' \
+		'ClientAliveInterval 1' 'ClientAliveCountMax 2' 'UsePAM no' > "$T/ssh/sshd_config"
+	printf '%s\n' 'Host vault' "HostName $far" "IdentityFile $T/ssh/user" \
+		"UserKnownHostsFile $T/ssh/known" > "$T/ssh/config"
+	ok ip netns exec far /usr/sbin/sshd -f "$T/ssh/sshd_config"
+	eventually 20 test -e "$T/ssh/pid" || fail "sshd does not start"
+	cat "$T/ssh/pid" >> "$T/pids"
+}
+
+# slow OPTIONS OF NETEM
+slow() {
+	ok tc qdisc replace dev near0 root netem "$@"
+	ok ip netns exec far tc qdisc replace dev far0 root netem "$@"
+}
+
+# 40 ms there and back: one by one 200 records would take 8 s and more.
+case_ssh() {
+	drives 8000000 1000000
+	other_host
+	slow delay 20ms
+	new_unit
+	DAEMON=rmt-forwarder
+	serve --config "$T/ssh/config" "root@vault:$A"
+	like "$(recs write "$NTAPE" 10240 200)" '^200 written, 0 marked, ok, close ok' "the writer"
+	on_the_wire 50
+	ok mt -f "$NTAPE" rewind
+	like "$(recs read "$NTAPE" 10240)" '^200 records, 1 marks' "through the unit"
+	stop_server
+	is "$(tape "$A" 10240)" "200 records, 1 marks" "the tape"
+	# A host that is not known is not spoken to.
+	: > "$T/ssh/known"
+	no rmt-forwarder --config "$T/ssh/config" "$UNIT" "root@vault:$A" 2> "$T/said"
+	like "$(said)" 'Host key verification failed' "the message"
 }
 
 main "$@"
