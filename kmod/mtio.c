@@ -59,6 +59,7 @@ static void pmtm_not_ready(struct pmtm_tape *tape, const struct pmt_result *res)
 	tape->ready = res->asc == 0x3a ? PMTM_NO_TAPE : PMTM_NOT_READY;
 	tape->read_only = false;
 	tape->protected = false;
+	tape->write_once = false;
 	tape->medium_seen = false;
 	tape->door = PMTM_OPEN;
 	pmtm_no_position(tape);
@@ -71,6 +72,7 @@ static void pmtm_take_medium(struct pmtm_tape *tape, const struct pmt_result *re
 	tape->medium_seen = true;
 	tape->density = res->density ?: tape->modes.density;
 	tape->protected = res->medium_flags & PMT_MEDIUM_PROTECTED;
+	tape->write_once = res->medium_flags & PMT_MEDIUM_WORM;
 	tape->partitions = 1 + (res->medium_flags >> PMT_MEDIUM_MORE_SHIFT);
 	if (!tape->modes.buffered)
 		WRITE_ONCE(tape->options, tape->options & ~MT_ST_NOWAIT_EOF);

@@ -119,6 +119,7 @@ struct pmtm_tape {
 	u64 session;			/* generation that the above is about; 0 none */
 	bool lost;			/* the place is unknown until repositioned */
 	bool protected;			/* the medium is */
+	bool write_once;		/* the medium is */
 	bool medium_seen;		/* since the last open or load */
 	bool positioned;		/* going back to write is meant */
 	bool trailer;			/* eot=hold: a mark was written at EW */

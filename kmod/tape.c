@@ -164,7 +164,8 @@ enum pmtm_flow { PMTM_BUFFERED, PMTM_WAIT_SOME, PMTM_WAIT_ALL, PMTM_UNBUFFERED }
 /*
  * May the next command, of that cost, be acknowledged before it is done?  Never
  * from early warning on; not if the drives could meet it with this one (they
- * told their room, or keep at least a window of it).
+ * told their room, or keep at least a window of it); nor where a write-once medium
+ * may refuse it for its place, which a drive tells at once.
  */
 static enum pmtm_flow pmtm_flow(struct pmtm_tape *tape, const struct pmt_view *view,
 				u32 length, u32 records, u32 marks)
@@ -177,6 +178,7 @@ static enum pmtm_flow pmtm_flow(struct pmtm_tape *tape, const struct pmt_view *v
 			    pmtm_cost(&view->limits, length, records, marks));
 	if (!tape->modes.buffered || !view->limits.window || view->early_warning ||
 	    tape->eof == PMTM_EW || tape->eof == PMTM_EOD1 || tape->trailer ||
+	    (tape->write_once && tape->positioned) ||
 	    (view->room != PMT_UNKNOWN && total > view->room))
 		return tape->pending ? PMTM_WAIT_ALL : PMTM_UNBUFFERED;
 	if (view->limits.window == PMT_UNKNOWN ||
