@@ -114,13 +114,21 @@ const struct kept *keep_list(const struct keep *);
 void keep_forget_states(struct keep *);
 
 /*
- * handover.c: give waits for the successor: its pid, or -errno when it is sure that
- * it has not taken the unit and never will.  take: the connection, on which
- * handover_taken() says the last word, and closes it.
+ * handover.c: stop is a descriptor that is readable when the daemon is to stop.
+ * give waits for the successor: its pid, or -errno when it is sure that it has not
+ * taken the unit and never will.  take: the connection, on which handover_taken()
+ * says the last word, and closes it.  -EINTR: it was stopped.
  */
-int handover_give(int successor, int slave, const struct keep *, uint32_t unit,
-		  const char *spec);
-int handover_take(uint32_t unit, struct keep *, int *slave, char **spec);
+struct successor {
+	int connection, process;	/* -1: there is none; a pidfd */
+	int pid;
+};
+
+/* When it asks, by the connection, which is the successor's then. */
+int handover_asked(struct successor *, int connection);
+int handover_give(const struct successor *, int stop, int slave, const struct keep *,
+		  uint32_t unit, const char *spec);
+int handover_take(uint32_t unit, int stop, struct keep *, int *slave, char **spec);
 void handover_taken(int predecessor);
 
 #endif

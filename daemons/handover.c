@@ -17,20 +17,28 @@
  * Until the last line the unit is the predecessor's: if the successor ends before,
  * however it does, the predecessor opens its drives again and goes on.  It waits
  * for that end itself, as a process that is ending may still have a drive open; so
- * both have never one at once.  What the application writes meanwhile is in the
- * ring, and waits.
+ * both have never one at once.  A successor that says nothing in time is killed.
+ * What the application writes meanwhile is in the ring, and waits.
  */
 #include <errno.h>
 #include <json-c/json.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <syslog.h>
+#include <time.h>
 
 #include "daemon.h"
+
+/* How long a successor may take, in ms; and if the predecessor is to stop, from then. */
+#ifndef TAKE_LIMIT
+#define TAKE_LIMIT 30000
+#define STOP_LIMIT 5000
+#endif
 
 #define FDS_MAX 64u
 #define MESSAGE_MAX (64u << 10)
@@ -111,49 +119,109 @@ static int send_message(int successor, struct json_object *message, struct right
 	return 0;
 }
 
-/* It says so; or it has ended, and has nothing open any more. */
-static bool was_taken(int successor, int process)
+int handover_asked(struct successor *successor, int connection)
 {
-	struct pollfd fds[] = {
-		{ .fd = successor, .events = POLLIN },
-		{ .fd = process, .events = POLLIN },
-	};
-
-	while (!fds[1].revents) {
-		char line[64] = "";
-		ssize_t n = 0;
-
-		if (poll(fds, 2, -1) < 0 || !fds[0].revents)
-			continue;
-		n = recv(successor, line, sizeof(line) - 1, MSG_DONTWAIT);
-		if (n > 0 && strstr(line, "\"taken\":true"))
-			return true;
-		if (n >= 0 || errno != EAGAIN)
-			fds[0].fd = -1;
-	}
-	return false;
-}
-
-int handover_give(int successor, int slave, const struct keep *keep, uint32_t unit,
-		  const char *spec)
-{
-	struct rights rights = { .fds = { slave }, .n = 1 };
-	_cleanup_json_ struct json_object *message = NULL;
+	struct pollfd fd = { .fd = connection };
 	struct ucred who = { .pid = 0 };
 	socklen_t size = sizeof(who);
-	_cleanup_close_ int process = -1;
-	int err;
+	int process;
 
-	if (getsockopt(successor, SOL_SOCKET, SO_PEERCRED, &who, &size) < 0)
+	if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &who, &size) < 0)
 		return -errno;
 	process = pidfd_open(who.pid, 0);
 	if (process < 0)
 		return -errno;
-	message = describe(keep, unit, spec, &rights);
-	err = send_message(successor, message, &rights);
+	/* Had it ended, its number could be another's by now. */
+	if (poll(&fd, 1, 0) != 0) {
+		close(process);
+		return -ECONNRESET;
+	}
+	*successor = (struct successor){ connection, process, who.pid };
+	return 0;
+}
+
+static int64_t now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+/* For poll(): until then; -1 is never. */
+static int time_to(int64_t limit)
+{
+	int64_t left = limit - now();
+
+	return limit < 0 ? -1 : left < 0 ? 0 : (int)left;
+}
+
+static void kill_it(const struct successor *successor)
+{
+	if (pidfd_send_signal(successor->process, SIGKILL, NULL, 0) < 0)
+		daemon_log(LOG_ERR, "process %d has not taken over in time, and cannot be killed: "
+			   "%s", successor->pid, strerror(errno));
+	else
+		daemon_log(LOG_WARNING, "process %d has not taken over in time: killed",
+			   successor->pid);
+}
+
+static bool says_taken(struct pollfd *fd)
+{
+	char line[64] = "";
+	ssize_t n = recv(fd->fd, line, sizeof(line) - 1, MSG_DONTWAIT);
+
+	if (n >= 0 ? !n : errno != EAGAIN)
+		fd->fd = -1;
+	return n > 0 && strstr(line, "\"taken\":true");
+}
+
+/*
+ * It says so; or it has ended, and has nothing open any more.  Who has been killed
+ * says nothing.  It may be stuck in a drive; who stops does not wait for that, as
+ * nothing is opened again then.
+ */
+static bool was_taken(const struct successor *successor, int stop)
+{
+	struct pollfd fds[] = {
+		{ .fd = successor->process, .events = POLLIN },
+		{ .fd = successor->connection, .events = POLLIN },
+		{ .fd = stop, .events = POLLIN },
+	};
+	int64_t limit = now() + TAKE_LIMIT;
+	bool killed = false;
+
+	while (!fds[0].revents) {
+		int n = poll(fds, 3, time_to(limit));
+
+		if (n == 0 && killed)
+			break;
+		if (n == 0) {
+			kill_it(successor);
+			killed = true;
+			fds[1].fd = -1;
+			limit = fds[2].fd < 0 ? now() + STOP_LIMIT : -1;
+		}
+		if (fds[2].revents) {
+			fds[2].fd = -1;
+			limit = now() + STOP_LIMIT;
+		}
+		if (fds[1].revents && says_taken(&fds[1]))
+			return true;
+	}
+	return false;
+}
+
+int handover_give(const struct successor *successor, int stop, int slave,
+		  const struct keep *keep, uint32_t unit, const char *spec)
+{
+	struct rights rights = { .fds = { slave }, .n = 1 };
+	_cleanup_json_ struct json_object *message = describe(keep, unit, spec, &rights);
+	int err = send_message(successor->connection, message, &rights);
+
 	if (err < 0)
 		return err;
-	return was_taken(successor, process) ? who.pid : -ECANCELED;
+	return was_taken(successor, stop) ? successor->pid : -ECANCELED;
 }
 
 /*
@@ -170,10 +238,25 @@ static int take_rights(struct msghdr *header, struct rights *rights)
 	return header->msg_flags & MSG_CTRUNC ? -EMSGSIZE : 0;
 }
 
+/* 0; -EINTR: it is to stop. */
+static int wait_for(int predecessor, int stop)
+{
+	struct pollfd fds[] = {
+		{ .fd = predecessor, .events = POLLIN },
+		{ .fd = stop, .events = POLLIN },
+	};
+
+	while (!fds[0].revents && !fds[1].revents)
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			return -errno;
+	return fds[1].revents ? -EINTR : 0;
+}
+
 /* A line; the descriptors come with its first byte. */
-static int receive_message(int predecessor, char *line, struct rights *rights)
+static int receive_message(int predecessor, int stop, char *line, struct rights *rights)
 {
 	size_t length = 0;
+	int err;
 
 	while (!memchr(line, '\n', length)) {
 		struct iovec data = { line + length, MESSAGE_MAX - 1 - length };
@@ -183,11 +266,13 @@ static int receive_message(int predecessor, char *line, struct rights *rights)
 			.msg_control = rights->n ? NULL : &rights->control,
 			.msg_controllen = rights->n ? 0 : sizeof(rights->control),
 		};
-		ssize_t n = recvmsg(predecessor, &header, MSG_CMSG_CLOEXEC);
-		int err = n > 0 ? take_rights(&header, rights) : 0;
+		ssize_t n;
 
-		if (n < 0 && errno == EINTR)
-			continue;
+		err = wait_for(predecessor, stop);
+		if (err < 0)
+			return err;
+		n = recvmsg(predecessor, &header, MSG_CMSG_CLOEXEC);
+		err = n > 0 ? take_rights(&header, rights) : 0;
 		if (n <= 0 || err < 0)
 			return err < 0 ? err : n < 0 ? -errno : -ECONNRESET;
 		length += (size_t)n;
@@ -258,7 +343,7 @@ static int take_message(const char *line, struct rights *rights, uint32_t unit,
 	return *spec ? take_drives(message, rights, keep) : -ENOMEM;
 }
 
-int handover_take(uint32_t unit, struct keep *keep, int *slave, char **spec)
+int handover_take(uint32_t unit, int stop, struct keep *keep, int *slave, char **spec)
 {
 	static const char request[] = "{\"command\":\"take-over\"}\n";
 	_cleanup_free_ char *line = calloc(1, MESSAGE_MAX);
@@ -274,14 +359,14 @@ int handover_take(uint32_t unit, struct keep *keep, int *slave, char **spec)
 	if (send(predecessor, request, sizeof(request) - 1, MSG_NOSIGNAL) < 0)
 		err = -errno;
 	else if (line)
-		err = receive_message(predecessor, line, &rights);
+		err = receive_message(predecessor, stop, line, &rights);
 	if (err == 0)
 		err = take_message(line, &rights, unit, keep, slave, spec);
 	for (size_t i = 0; i < rights.n; i++)
 		closep(&rights.fds[i]);
 	if (err == 0)
 		return predecessor;
-	if (err != -ECANCELED)
+	if (err != -ECANCELED && err != -EINTR)
 		daemon_log(LOG_ERR, "unit %u is not handed over: %s", unit, strerror(-err));
 	close(predecessor);
 	return err;

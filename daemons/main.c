@@ -44,6 +44,7 @@ struct daemon {
 	struct keep *keep;
 
 	int signals, changed;	/* signalfd, eventfd */
+	int stop;		/* eventfd, readable from when it is to stop */
 	struct control *control;	/* the main thread's; NULL: there is none */
 	pthread_t thread;
 
@@ -55,7 +56,7 @@ struct daemon {
 	pthread_mutex_t lock;	/* of what follows */
 	struct pmt_drive *drive;
 	struct pmt_server *server;	/* once attached */
-	int successor;		/* who wants the unit, or -1 */
+	struct successor successor;	/* who wants the unit */
 	bool stopping, over;
 	enum daemon_exit code;	/* when over */
 };
@@ -457,19 +458,34 @@ static void leave(struct daemon *d, char **spec)
 	pmt_drive_close(drive);
 }
 
+/* The serving thread's from now on. */
+static bool has_successor(struct daemon *d, struct successor *successor)
+{
+	pthread_mutex_lock(&d->lock);
+	*successor = d->successor;
+	pthread_mutex_unlock(&d->lock);
+	return successor->connection >= 0;
+}
+
+static void forget_successor(struct daemon *d)
+{
+	pthread_mutex_lock(&d->lock);
+	close(d->successor.connection);
+	close(d->successor.process);
+	d->successor.connection = -1;
+	pthread_mutex_unlock(&d->lock);
+}
+
 /* False: it is still this daemon's. */
-static bool hand_over(struct daemon *d, int successor)
+static bool hand_over(struct daemon *d, const struct successor *successor)
 {
 	_cleanup_free_ char *spec = NULL;
 	int pid = -ENOMEM;
 
 	leave(d, &spec);
 	if (spec)
-		pid = handover_give(successor, d->slave, d->keep, d->config.unit, spec);
-	close(successor);
-	pthread_mutex_lock(&d->lock);
-	d->successor = -1;
-	pthread_mutex_unlock(&d->lock);
+		pid = handover_give(successor, d->stop, d->slave, d->keep, d->config.unit, spec);
+	forget_successor(d);
 	if (pid >= 0) {
 		daemon_log(LOG_INFO, "unit %u is handed over to process %d", d->config.unit,
 			   pid);
@@ -480,24 +496,14 @@ static bool hand_over(struct daemon *d, int successor)
 	return false;
 }
 
-static int successor(struct daemon *d)
-{
-	int fd;
-
-	pthread_mutex_lock(&d->lock);
-	fd = d->successor;
-	pthread_mutex_unlock(&d->lock);
-	return fd;
-}
-
 /* Until it is stopped, or all is handed over. */
 static enum daemon_exit run_on(struct daemon *d)
 {
 	enum daemon_exit code = run(d);
-	int fd;
+	struct successor successor;
 
-	while (!code && (fd = successor(d)) >= 0) {
-		if (hand_over(d, fd) || is_stopping(d))
+	while (!code && has_successor(d, &successor)) {
+		if (hand_over(d, &successor) || is_stopping(d))
 			break;
 		code = open_drive(d);
 		if (!code)
@@ -513,10 +519,11 @@ static enum daemon_exit begin(struct daemon *d)
 	enum daemon_exit code = 0;
 
 	if (d->take_over)
-		d->predecessor = handover_take(d->config.unit, d->keep, &d->slave, &d->spec);
+		d->predecessor = handover_take(d->config.unit, d->stop, d->keep, &d->slave,
+					       &d->spec);
 	if (d->take_over && d->predecessor < 0)
-		code = DAEMON_FAILED;
-	if (!code)
+		code = is_stopping(d) ? DAEMON_STOPPED : DAEMON_FAILED;
+	if (!code && !is_stopping(d))
 		code = open_drive(d);
 	if (!code && !is_stopping(d))
 		code = prepare_unit(d);
@@ -638,12 +645,12 @@ static const char *command_take_over(void *context, int fd)
 	pthread_mutex_lock(&d->lock);
 	if (d->stopping)
 		error = "the daemon that serves it is stopping; start without --take-over";
-	else if (d->successor >= 0 || !d->server)
+	else if (d->successor.connection >= 0 || !d->server)
 		error = "it is being handed over to another";
-	if (!error) {
-		d->successor = fd;
+	else if (handover_asked(&d->successor, fd) < 0)
+		error = "whoever asks has gone";
+	else
 		pmt_server_stop(d->server);
-	}
 	pthread_mutex_unlock(&d->lock);
 	if (!error) {
 		daemon_log(LOG_INFO, "asked to hand over: finishing what was issued");
@@ -692,6 +699,7 @@ static void stop(struct daemon *d, const char *why)
 	if (d->server)
 		pmt_server_stop(d->server);
 	pthread_mutex_unlock(&d->lock);
+	eventfd_write(d->stop, 1);
 	daemon_log(LOG_INFO, "%s: finishing what was issued", why);
 	emit_stopping(why);
 	sd_notify(0, "STOPPING=1\nSTATUS=Finishing what was issued");
@@ -789,6 +797,9 @@ static int set_up(struct daemon *d)
 	d->changed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (d->changed < 0)
 		return -errno;
+	d->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (d->stop < 0)
+		return -errno;
 	d->keep = keep_new();
 	if (!d->keep)
 		return -ENOMEM;
@@ -812,6 +823,7 @@ static void tear_down(struct daemon *d)
 	close_slave(d);
 	if (d->predecessor >= 0)
 		close(d->predecessor);
+	close(d->stop);
 	close(d->changed);
 	close(d->signals);
 }
@@ -821,8 +833,8 @@ int daemon_main(const struct daemon_ops *ops, void *own, int argc, char **argv)
 	struct daemon d = {
 		.ops = ops, .own = own,
 		.lock = PTHREAD_MUTEX_INITIALIZER,
-		.signals = -1, .changed = -1,
-		.slave = -1, .predecessor = -1, .successor = -1,
+		.signals = -1, .changed = -1, .stop = -1,
+		.slave = -1, .predecessor = -1, .successor.connection = -1,
 	};
 	int code, err;
 

@@ -9,6 +9,11 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+static int patience;
+
+#define TAKE_LIMIT patience
+#define STOP_LIMIT 100
+
 #include "../../daemons/keep.c"
 #include "../../daemons/handover.c"
 #include "suite.h"
@@ -183,10 +188,15 @@ END_TEST
 
 /* The predecessor's side */
 
-enum successor { TAKES, LEAVES, REFUSES, GARBAGE, STAYS_SILENT, N_SUCCESSORS };
+enum what { TAKES, LEAVES, REFUSES, GARBAGE, DIES, HANGS_UP, IS_SILENT, IS_FROZEN, N_WHATS };
+
+static bool stays(enum what what)
+{
+	return what >= HANGS_UP;
+}
 
 /* Another process: what it was given works, and then it does this. */
-static void be_successor(enum successor what, const struct sockaddr_un *address, socklen_t size)
+static void be_successor(enum what what, const struct sockaddr_un *address, socklen_t size)
 {
 	static const char *const says[] = {
 		[TAKES] = "{\"taken\":true}\n", [REFUSES] = "{\"taken\":false}\n",
@@ -198,49 +208,117 @@ static void be_successor(enum successor what, const struct sockaddr_un *address,
 
 	alarm(20);
 	if (connect(fd, (const struct sockaddr *)address, size) ||
-	    receive_message(fd, line, &rights) || rights.n != 2 ||
+	    receive_message(fd, -1, line, &rights) || rights.n != 2 ||
 	    write(rights.fds[0], "s", 1) != 1 || write(rights.fds[1], "d", 1) != 1 ||
 	    !strstr(line, "\"unit\":3") || !strstr(line, "\"spec\":\"st:/dev/nst0\"") ||
 	    !strstr(line, "{\"name\":\"/dev/nst0\",\"state\":\"5 0 5 0\"}"))
 		_exit(1);
 	if (what < sizeof(says) / sizeof(says[0]) && says[what])
 		send(fd, says[what], strlen(says[what]), 0);
-	if (what == STAYS_SILENT || what == GARBAGE)
+	if (what == DIES || what == GARBAGE)
 		raise(SIGKILL);
+	if (what == HANGS_UP)
+		close(fd);
+	if (what == IS_FROZEN)
+		raise(SIGSTOP);
+	while (stays(what))
+		pause();
 	_exit(0);
 }
 
-START_TEST(giving)
+/* A successor, and what is given to it: both ends of a pipe are counted. */
+struct giving {
+	struct successor successor;
+	struct keep *keep;
+	int ends[2];
+	pid_t child;
+};
+
+static void begin_giving(struct giving *g, enum what what)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), connection, result;
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	socklen_t size = sizeof(address);
-	struct keep *keep = keep_new();
-	int ends[2], status;
-	char got[2];
-	pid_t child;
 
 	ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, sizeof(sa_family_t)), 0);
 	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &size), 0);
 	ck_assert_int_eq(listen(listener, 1), 0);
-	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
-	keep_add(keep, "/dev/nst0", fcntl(ends[1], F_DUPFD_CLOEXEC, 0), "5 0 5 0");
-	child = fork();
-	if (child == 0)
-		be_successor((enum successor)_i, &address, size);
-	connection = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	result = handover_give(connection, ends[1], keep, 3, "st:/dev/nst0");
-	ck_assert_int_eq(result, _i == TAKES ? child : -ECANCELED);
-	/* Refused means that it has ended, all of it. */
-	ck_assert_int_eq(waitpid(child, &status, _i == TAKES ? 0 : WNOHANG), child);
-	ck_assert(!WIFEXITED(status) || WEXITSTATUS(status) == 0);
-	ck_assert_int_eq(read(ends[0], got, 2), 2);
-	ck_assert_int_eq(memcmp(got, "sd", 2), 0);
-	close(connection);
+	ck_assert_int_eq(pipe2(g->ends, O_CLOEXEC), 0);
+	g->keep = keep_new();
+	keep_add(g->keep, "/dev/nst0", fcntl(g->ends[1], F_DUPFD_CLOEXEC, 0), "5 0 5 0");
+	g->child = fork();
+	if (g->child == 0)
+		be_successor(what, &address, size);
+	ck_assert_int_eq(handover_asked(&g->successor, accept4(listener, NULL, NULL,
+							       SOCK_CLOEXEC | SOCK_NONBLOCK)), 0);
+	ck_assert_int_eq(g->successor.pid, g->child);
 	close(listener);
+}
+
+static int give(struct giving *g, int stop)
+{
+	return handover_give(&g->successor, stop, g->ends[1], g->keep, 3, "st:/dev/nst0");
+}
+
+static void end_giving(struct giving *g)
+{
+	close(g->successor.connection);
+	close(g->successor.process);
+	close(g->ends[0]);
+	close(g->ends[1]);
+	keep_free(g->keep);
+}
+
+START_TEST(giving)
+{
+	struct giving g;
+	int status = 0;
+	char got[2];
+
+	patience = stays((enum what)_i) ? 2000 : 20000;
+	begin_giving(&g, (enum what)_i);
+	ck_assert_int_eq(give(&g, -1), _i == TAKES ? g.child : -ECANCELED);
+	/* Refused means that it has ended, all of it. */
+	ck_assert_int_eq(waitpid(g.child, &status, _i == TAKES ? 0 : WNOHANG), g.child);
+	ck_assert(!WIFEXITED(status) || WEXITSTATUS(status) == 0);
+	ck_assert(!stays((enum what)_i) || WTERMSIG(status) == SIGKILL);
+	ck_assert_int_eq(read(g.ends[0], got, 2), 2);
+	ck_assert_int_eq(memcmp(got, "sd", 2), 0);
+	end_giving(&g);
+}
+END_TEST
+
+/* Who is to stop does not wait as long. */
+START_TEST(giving_and_stopping)
+{
+	int ends[2], status;
+	struct giving g;
+
+	patience = 1000000;
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	ck_assert_int_eq(write(ends[1], "", 1), 1);
+	begin_giving(&g, IS_FROZEN);
+	ck_assert_int_eq(give(&g, ends[0]), -ECANCELED);
+	ck_assert_int_eq(waitpid(g.child, &status, 0), g.child);
+	ck_assert_int_eq(WTERMSIG(status), SIGKILL);
+	end_giving(&g);
 	close(ends[0]);
 	close(ends[1]);
-	keep_free(keep);
+}
+END_TEST
+
+/* It has ended meanwhile: its number may be another's. */
+START_TEST(asked_and_gone)
+{
+	struct successor successor;
+	int ends[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	ck_assert_int_eq(handover_asked(&successor, ends[0]), 0);
+	close(successor.process);
+	close(ends[1]);
+	ck_assert_int_eq(handover_asked(&successor, ends[0]), -ECONNRESET);
+	close(ends[0]);
 }
 END_TEST
 
@@ -279,7 +357,7 @@ static void refuse(const char *text, size_t n, int error)
 	if (*text)
 		offer(ends[1], text, n);
 	shutdown(ends[1], SHUT_WR);
-	ck_assert_int_eq(handover_take(0, keep, &slave, &spec), error);
+	ck_assert_int_eq(handover_take(0, -1, keep, &slave, &spec), error);
 	ck_assert_int_eq(slave, -1);
 	free(spec);
 	close(ends[1]);
@@ -309,6 +387,26 @@ START_TEST(taking)
 }
 END_TEST
 
+/* While the one before still finishes what was issued. */
+START_TEST(taking_and_stopping)
+{
+	struct keep *keep = keep_new();
+	int ends[2], stop[2], slave = -1;
+	char *spec = NULL;
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	ck_assert_int_eq(pipe2(stop, O_CLOEXEC), 0);
+	ck_assert_int_eq(write(stop[1], "", 1), 1);
+	predecessor = ends[0];
+	ck_assert_int_eq(handover_take(0, stop[0], keep, &slave, &spec), -EINTR);
+	ck_assert_int_eq(slave, -1);
+	keep_free(keep);
+	close(ends[1]);
+	close(stop[0]);
+	close(stop[1]);
+}
+END_TEST
+
 static Suite *handover_suite(void)
 {
 	Suite *suite = suite_create("handover");
@@ -318,7 +416,10 @@ static Suite *handover_suite(void)
 	tcase_add_test(tcase, unused);
 	tcase_add_test(tcase, adopted);
 	tcase_add_test(tcase, taking);
-	tcase_add_loop_test(tcase, giving, 0, N_SUCCESSORS);
+	tcase_add_test(tcase, taking_and_stopping);
+	tcase_add_loop_test(tcase, giving, 0, N_WHATS);
+	tcase_add_test(tcase, giving_and_stopping);
+	tcase_add_test(tcase, asked_and_gone);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
