@@ -126,6 +126,8 @@ static int take_medium(struct pmt_st *st)
 			strerror(-rc));
 	if (rc)
 		leaf->present = false;
+	else
+		pmt_st_keep(st);
 	return rc;
 }
 
@@ -207,6 +209,7 @@ static int st_unload(struct pmt_leaf *leaf)
 	if (rc)
 		return pmt_st_failed(st, rc);
 	pmt_log(LOG_NOTICE, "%s: unloaded; it waits for the next cartridge", st->path);
+	pmt_st_drop(st);
 	leaf->present = st->removed = st->early = false;
 	leaf->medium = 0;
 	leaf->eod = PMT_UNKNOWN;
@@ -328,12 +331,36 @@ static bool is_beginning(const struct pmt_place *place)
 	return !place->partition && !place->lbn && !place->file && !place->block;
 }
 
+/*
+ * The cartridge that the unit was using went while nobody served it, and the drive
+ * is empty or may have another one: as if it had gone under this server.  If both
+ * are known, they are compared by whoever attaches.
+ */
+static void miss(struct pmt_st *st, const struct pmt_session *session)
+{
+	struct pmt_leaf *leaf = &st->leaf;
+	uint64_t meant = session->medium[0];
+
+	if (!leaf->present && (meant || !is_beginning(&session->place)))
+		st->removed = true;
+	if (!st->removed)
+		return;
+	if (leaf->present && leaf->medium && meant) {
+		st->removed = false;
+		return;
+	}
+	leaf->present = false;
+	leaf->medium = meant;
+}
+
 /* A drive that cannot tell where it stands is taken to where a new unit begins. */
 static int st_attach(struct pmt_drive *drive, const struct pmt_session *session)
 {
 	struct pmt_st *st = (struct pmt_st *)drive;
-	int rc = pmt_leaf_attach(drive, session);
+	int rc;
 
+	miss(st, session);
+	rc = pmt_leaf_attach(drive, session);
 	if (rc == 0 && st->leaf.present && !st->positions &&
 	    is_beginning(&session->place) && !is_beginning(&st->leaf.place))
 		rc = pmt_st_rewind(st);

@@ -39,6 +39,7 @@ struct pmt_st {
 	int fd;				/* -1: it could not be opened again */
 	bool positions;			/* READ POSITION works, and LOCATE is tried */
 	bool passes;			/* SG_IO is allowed */
+	bool kept;			/* the keeper has what is open */
 	bool removed;			/* the cartridge went without UNLOAD */
 	bool writing;			/* st would write a mark at close or REWIND */
 	bool synced;			/* all that was written is on the medium */
@@ -63,6 +64,9 @@ static inline struct pmt_st *pmt_st_of(struct pmt_leaf *leaf)
 int pmt_st_reopen(struct pmt_st *);
 /* The same, or go on with the one that was kept: *place is what was known of it. */
 int pmt_st_open_node(struct pmt_st *, struct pmt_place *place);
+/* While a cartridge is used, and no longer: who finds it knows that there was one. */
+void pmt_st_keep(struct pmt_st *);
+void pmt_st_drop(struct pmt_st *);
 void pmt_st_close(struct pmt_st *);
 /* Close, but whoever is given what was kept can go on from here. */
 void pmt_st_leave(struct pmt_st *);

@@ -105,6 +105,20 @@ void pmt_st_close(struct pmt_st *st)
 	st->fd = -1;
 }
 
+void pmt_st_keep(struct pmt_st *st)
+{
+	if (st->keeper && !st->kept)
+		st->keeper->keep(st->keeper->context, st->name, st->fd);
+	st->kept = true;
+}
+
+void pmt_st_drop(struct pmt_st *st)
+{
+	if (st->keeper)
+		st->keeper->drop(st->keeper->context, st->name);
+	st->kept = false;
+}
+
 /*
  * Whoever had it may be about to close it: a server that was killed, whose st
  * still writes its filemark.
@@ -114,8 +128,7 @@ int pmt_st_reopen(struct pmt_st *st)
 	int tries = 0;
 
 	pmt_st_close(st);
-	if (st->keeper)
-		st->keeper->drop(st->keeper->context, st->name);
+	pmt_st_drop(st);
 	do {
 		st->fd = st->calls->open(st, O_RDWR | O_NONBLOCK);
 		if (st->fd != -EBUSY)
@@ -124,8 +137,6 @@ int pmt_st_reopen(struct pmt_st *st)
 	} while (++tries < OPEN_TRIES);
 	st->writing = false;
 	st->block_size = PMT_UNKNOWN;
-	if (st->fd >= 0 && st->keeper)
-		st->keeper->keep(st->keeper->context, st->name, st->fd);
 	if (st->fd >= 0)
 		return 0;
 	if (st->fd == -ENOTTY)
@@ -139,7 +150,7 @@ int pmt_st_reopen(struct pmt_st *st)
 /*
  * What was kept may have been written to by who was killed: st would write its
  * mark before the first motion.  It is of no use if the drive went meanwhile, or has
- * another cartridge, which st has to see.
+ * another cartridge, which st has to see; the drive tells that this once.
  */
 static bool take_kept(struct pmt_st *st, struct pmt_place *place)
 {
@@ -159,8 +170,10 @@ static bool take_kept(struct pmt_st *st, struct pmt_place *place)
 	if (pmt_st_status(st, &status))
 		return false;
 	rc = pmt_st_test(st);
-	if (rc == -ESTALE || rc == -ENOMEDIUM)
+	st->removed = rc == -ESTALE || rc == -ENOMEDIUM;
+	if (st->removed)
 		return false;
+	st->kept = true;
 	if (rc == -ECONNRESET)
 		state[0] = '\0';
 	if (sscanf(state, "%llu %llu %llu %u", &lbn, &file, &block, &partition) == 4)
