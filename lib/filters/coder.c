@@ -22,7 +22,8 @@
  * Reading.  The child is asked for what the application asks for, and the head.  A
  * record that does not fit is longer than asked for anyway, so it is an exception; it
  * is read once more with room for all of it, as only the whole can be decoded and tells
- * the length.
+ * the length.  What is behind it was cancelled meanwhile, so it must end in an exception:
+ * if it was cancelled it is read again, and if it turns out to fit it is a failure.
  *
  * Errands.  What must wait for the child's answer, to find a place or to look at what
  * is on the tape, is done by a thread of the pool when nothing is in flight, and
@@ -229,6 +230,8 @@ static void record_read(struct pmt_coder *c, struct pmt_cell *cell)
 	} else if (is_longer(cell)) {
 		cell->rc = pmt_cell_fail(cell, PMT_KEY_MEDIUM, 0x1100,
 					 "a record is longer than any that is written here");
+	} else if (cell->again && result->status == PMT_STATUS_CANCELLED) {
+		cell->state = PMT_CELL_LONGER;
 	} else if (result->status == PMT_STATUS_GOOD) {
 		cell->coded_length = (uint32_t)(cell->req.cmd.length - result->residue);
 		have_coded(c, cell);
@@ -408,6 +411,8 @@ static bool may_begin(const struct pmt_coder *c, const struct pmt_command *cmd)
 
 	if (!c->used)
 		return true;
+	if (cell_at(c, c->used - 1)->refused)
+		return false;
 	before = &cell_at(c, c->used - 1)->up->cmd;
 	return !is_alone(cmd) && !is_alone(before) && class_of(cmd) == class_of(before);
 }
@@ -741,6 +746,7 @@ static void finish_read(struct pmt_coder *c, struct pmt_cell *cell)
 {
 	const struct pmt_command *cmd = &cell->up->cmd;
 	struct pmt_result *result = &cell->req.result;
+	bool longer;
 
 	if (result->status == PMT_STATUS_CHECK && result->key == PMT_KEY_BLANK &&
 	    c->codec->end)
@@ -753,10 +759,17 @@ static void finish_read(struct pmt_coder *c, struct pmt_cell *cell)
 	}
 	if (result->status != PMT_STATUS_GOOD)
 		return;
+	longer = cmd->block_size ? cell->length != cell->size : cell->length > cell->size;
+	if (cell->again && !longer) {
+		pmt_cell_fail(cell, PMT_KEY_MEDIUM, 0x1100, "the record is longer than the "
+			      "drive's limit, or has another length each time it is read");
+		fail(c, cell);
+		return;
+	}
 	c->read.records++;
 	c->read.plain += cell->length;
 	c->read.coded += cell->coded_length;
-	if (cmd->block_size ? cell->length != cell->size : cell->length > cell->size) {
+	if (longer) {
 		except(cell, PMT_KEY_NONE, 0, 0);
 		result->sense = PMT_SENSE_ILI;
 	}

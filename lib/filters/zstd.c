@@ -118,7 +118,8 @@ static int zstd_decode(struct pmt_coder *c, struct pmt_cell *cell, unsigned int 
 	cell->length = le32toh(head.length);
 	if (memcmp(head.magic, "pmz", 3) || (head.how != FRAME && head.how != STORED))
 		return bad(cell, "not a record of zstd: was it written without this filter?");
-	if (!cell->length || cell->length > PMT_RECORD_MAX)
+	if (!cell->length || cell->length > PMT_RECORD_MAX ||
+	    cell->coded_length > cell->length + sizeof(head))
 		return bad(cell, "damaged: its length cannot be");
 	if (head.how == FRAME)
 		return unpack(zstd_of(c), cell, thread);

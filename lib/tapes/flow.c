@@ -41,12 +41,12 @@ static void note_event(const struct pmt_session *session, unsigned int event,
 	(void)text;
 }
 
+/* A drive that was not attached is not the flow's: it must not be detached. */
 int pmt_flow_open(struct pmt_flow *flow, struct pmt_drive *drive)
 {
 	int rc;
 
 	*flow = (struct pmt_flow){
-		.drive = drive,
 		.session = {
 			.place.generation = 1,
 			.modes.buffered = 1,
@@ -58,6 +58,7 @@ int pmt_flow_open(struct pmt_flow *flow, struct pmt_drive *drive)
 	rc = pmt_drive_attach(drive, &flow->session);
 	if (rc)
 		return rc;
+	flow->drive = drive;
 	pthread_mutex_init(&flow->lock, NULL);
 	pthread_cond_init(&flow->cond, NULL);
 	rc = pmt_worker_new(&flow->worker, drive);

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <zstd.h>
 
 #include "folder.h"
 #include "memleaf.h"
@@ -346,6 +347,8 @@ static void one_done(struct pmt_request *req)
 	pthread_mutex_unlock(&many.lock);
 }
 
+static int misfit = -1;		/* this one is no whole number of blocks */
+
 static void submit_many(unsigned int op, uint32_t block_size)
 {
 	struct pmt_place place = rig.place;
@@ -360,6 +363,8 @@ static void submit_many(unsigned int op, uint32_t block_size)
 		req->cmd = (struct pmt_command){ .op = (uint16_t)op, .number = rig.number++,
 						 .place = place, .length = length,
 						 .block_size = block_size };
+		if ((int)i == misfit)
+			req->cmd.block_size = length - 1;
 		if (op == PMT_OP_WRITE)
 			memset(many.data[i], 'a' + (int)i, sizeof(many.data[i]));
 		place = pmt_place_after(&req->cmd);
@@ -466,6 +471,72 @@ START_TEST(exceptions_freeze)
 					   .length = 3000 }, many.data[0]);
 	ck_assert_uint_eq(rig.result.key, PMT_KEY_MEDIUM);
 	ck_assert_uint_eq(rig.result.place.lbn, 10);
+}
+END_TEST
+
+static int mode(uint8_t compression)
+{
+	return rig_do(&rig, (struct pmt_command){ .op = PMT_OP_MODE, .place = rig.place,
+						  .modes.compression = compression }, NULL);
+}
+
+/* One that the coder refuses, too, and at once. */
+START_TEST(refused_freeze)
+{
+	mem_medium("a")->jitter = 100;
+	open_spec(pipes[_i]);
+	misfit = 5;
+	submit_many(PMT_OP_WRITE, 0);
+	misfit = -1;
+	wait_many();
+	ck_stopped_at(5);
+	ck_assert_uint_eq(many.reqs[5].result.asc, 0x24);
+	ck_assert_uint_eq(mem_medium("a")->volume.n, 5);
+}
+END_TEST
+
+/* A record that is long where it is kept, but says that it is not. */
+START_TEST(longer_than_it_says)
+{
+	struct mem_record *record;
+	char buffer[10];
+	size_t n;
+
+	open_spec("zstd|mem:a");
+	ck_good(rig_write(&rig, "some"));
+	ck_good(rig_write(&rig, "else"));
+	ck_good(rig_op(&rig, PMT_OP_REWIND));
+	record = mem_medium("a")->volume.records;
+	free(record->data);
+	record->data = malloc(200);
+	n = ZSTD_compress(record->data + 8, 190, "some", 4, 1);
+	ck_assert_uint_gt(n, 4);
+	memcpy(record->data, "pmz1\4\0\0", 8);
+	record->length = 8 + n;
+	rig_read(&rig, buffer, 4);
+	ck_sense(PMT_KEY_MEDIUM, 0x11, 0);
+	ck_good(rig_read(&rig, buffer, 4));
+	ck_assert_int_eq(memcmp(buffer, "else", 4), 0);
+}
+END_TEST
+
+/* The drive takes less than the tape has. */
+START_TEST(longer_than_the_limit)
+{
+	char buffer[5000];
+
+	open_spec("zstd|mem:a");
+	memset(out, 'x', sizeof(out));
+	ck_good(mode(0));
+	rig_do(&rig, (struct pmt_command){ .op = PMT_OP_WRITE, .place = rig.place,
+					   .length = 2000 }, out);
+	ck_good(rig_write(&rig, "else"));
+	ck_good(rig_op(&rig, PMT_OP_REWIND));
+	reopen(&rig, "zstd|limit?record=1000|mem:a");
+	rig_read(&rig, buffer, sizeof(buffer));
+	ck_sense(PMT_KEY_MEDIUM, 0x11, 0);
+	ck_good(rig_read(&rig, buffer, 100));
+	ck_assert_int_eq(memcmp(buffer, "else", 4), 0);
 }
 END_TEST
 
@@ -587,12 +658,6 @@ static double number(struct json_object *object, const char *key)
 
 	ck_assert_msg(json_object_object_get_ex(object, key, &value), "no %s", key);
 	return json_object_get_double(value);
-}
-
-static int mode(uint8_t compression)
-{
-	return rig_do(&rig, (struct pmt_command){ .op = PMT_OP_MODE, .place = rig.place,
-						  .modes.compression = compression }, NULL);
 }
 
 START_TEST(compression_is_told_and_turned_off)
@@ -1223,6 +1288,9 @@ int main(void)
 	tcase_add_loop_test(tests, as_without, 0, N(stacks));
 	tcase_add_loop_test(tests, many_at_once, 0, 2 * N(pipes));
 	tcase_add_loop_test(tests, exceptions_freeze, 0, 3);
+	tcase_add_loop_test(tests, refused_freeze, 0, N(pipes));
+	tcase_add_test(tests, longer_than_it_says);
+	tcase_add_test(tests, longer_than_the_limit);
 	tcase_add_loop_test(tests, cancelled_when_asked, 0, N(pipes));
 	tcase_add_test(tests, limits_go_up);
 	tcase_add_test(tests, end_of_tape);

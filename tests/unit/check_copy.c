@@ -458,6 +458,17 @@ START_TEST(targets_that_are_no_twins)
 }
 END_TEST
 
+/* Nothing that was not attached is detached: of a source, of a target. */
+START_TEST(mirrors_that_are_refused)
+{
+	static const char refused[] = "mirror(zstd|limit?record=8|mem:b, mem:c)";
+
+	tape("a", "3m", 100);
+	ck_assert_int_eq(copy_as(refused, "mem:d", &whole), -ERANGE);
+	ck_assert_int_eq(copy_as("mem:a", refused, &whole), -ERANGE);
+}
+END_TEST
+
 START_TEST(protected_and_missing)
 {
 	tape("a", "3m", 100);
@@ -811,6 +822,7 @@ int main(void)
 	tcase_add_test(tests, volumes_are_read_in_a_row);
 	tcase_add_loop_test(tests, targets_that_are_not_empty, 0, 2);
 	tcase_add_test(tests, targets_that_are_no_twins);
+	tcase_add_test(tests, mirrors_that_are_refused);
 	tcase_add_test(tests, protected_and_missing);
 	tcase_add_test(tests, record_too_long_for_the_target);
 	tcase_add_test(tests, damaged_source);
