@@ -367,7 +367,8 @@ static void submit_many(unsigned int op, uint32_t block_size)
 			req->cmd.block_size = length - 1;
 		if (op == PMT_OP_WRITE)
 			memset(many.data[i], 'a' + (int)i, sizeof(many.data[i]));
-		place = pmt_place_after(&req->cmd);
+		if ((int)i != misfit)
+			place = pmt_place_after(&req->cmd);
 		rig.drive->ops->submit(rig.drive, req);
 	}
 }
