@@ -17,12 +17,14 @@
  * it is begun (at its first record, or its first LBN).  An older one: by epochs.
  *
  * Epochs.  Whenever writing does not continue what this filter has just written (after
- * a start, a motion back, a failed write) a new epoch begins, its number one more than
- * any before it on the tape; each record has its epoch's number and first LBN.  As
- * writing cuts what is behind, epochs rise along the tape, and from the first LBN of one
- * on there is none of an earlier one.  A record that contradicts is reported, or shows
- * that one which was read before is older.  The last epoch before an append is looked
- * up on the tape: the record before the place is read.
+ * a start, a motion back, a failed write) a new epoch begins.  It has a random identity,
+ * and its number is one more than that of the record before its first LBN; each record
+ * has all three, and the identity of the epoch before.  As writing cuts what is behind,
+ * epochs rise along the tape one by one, each names its predecessor, and from the first
+ * LBN of one on there is none of an earlier one.  A record that contradicts is reported,
+ * or shows that one which was read before is older: of two writings that began at the
+ * same place only one fits.  The epoch before an append is looked up on the tape: the
+ * record before the place is read, if it was not the last to be read anyway.
  *
  * Cut off: end of data behind a record is an error where this filter has not written
  * that end itself, as a filemark ends all that was finished.  A tape that was cut behind
@@ -43,7 +45,9 @@
 #include "coder.h"
 #include "keys.h"
 
+#define VERSION 2
 #define RECORDING_BYTES 16
+#define EPOCH_BYTES 16
 #define NONCE_BYTES crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
 #define TAG_BYTES crypto_aead_xchacha20poly1305_ietf_ABYTES
 #define MARKS_MAX 1024u		/* that are gone back over, to look */
@@ -57,22 +61,24 @@
 /* Little endian. */
 struct head {
 	char magic[4];			/* "pmtE" */
-	uint8_t version, suite;		/* 1, 1 */
+	uint8_t version, suite;		/* 2, 1 */
 	uint8_t zero[2];
 	uint8_t key[PMT_KEY_ID_BYTES];
 	uint8_t recording[RECORDING_BYTES];
 	uint64_t epoch, first;		/* and the LBN it begins at */
+	uint8_t id[EPOCH_BYTES], before[EPOCH_BYTES];	/* its; 0 of the first */
 	uint64_t lbn, marks;		/* of this record; marks PMT_UNKNOWN */
 	uint32_t partition, length;
 	uint8_t nonce[NONCE_BYTES];
 	uint8_t tag[TAG_BYTES];
 };
-_Static_assert(sizeof(struct head) == PMT_CODER_HEAD, "a head is 112 bytes");
+_Static_assert(sizeof(struct head) == PMT_CODER_HEAD, "a head is 144 bytes");
 #define AUTHENTICATED offsetof(struct head, tag)
 
 /* An epoch of which a record is known. */
 struct epoch {
 	uint64_t number, first, last;	/* LBN of the last one that is known */
+	uint8_t id[EPOCH_BYTES], before[EPOCH_BYTES];
 };
 
 struct aead {
@@ -86,10 +92,11 @@ struct aead {
 	uint8_t recording[RECORDING_BYTES];
 	struct epoch *epochs;		/* by number, rising */
 	size_t n_epochs, size;
-	uint64_t top;			/* the largest number met */
-	uint64_t covered;		/* LBNs before it: no epoch there is above top */
-	/* What this filter writes: epoch number now since first; the next LBN is next. */
-	uint64_t now, first, next;
+	uint64_t looked;		/* the record before this LBN is known */
+	/* What this filter writes; the next LBN is next. */
+	bool writing;
+	struct epoch now;
+	uint64_t next;
 	uint64_t end;			/* of data, written here; PMT_UNKNOWN */
 };
 
@@ -102,10 +109,9 @@ static struct aead *aead_of(struct pmt_coder *c)
 
 static void forget(struct aead *aead)
 {
-	aead->known = false;
+	aead->known = aead->writing = false;
 	aead->n_epochs = 0;
-	aead->top = aead->covered = aead->now = 0;
-	aead->next = aead->end = PMT_UNKNOWN;
+	aead->looked = aead->next = aead->end = PMT_UNKNOWN;
 }
 
 static void turn_to(struct aead *aead, const struct pmt_place *place)
@@ -126,10 +132,9 @@ static void cut(struct aead *aead, uint64_t lbn, uint64_t n)
 		aead->n_epochs--;
 	if (aead->n_epochs && aead->epochs[aead->n_epochs - 1].last >= lbn)
 		aead->epochs[aead->n_epochs - 1].last = lbn - 1;
-	if (aead->covered >= lbn)
-		aead->covered = lbn + n;
+	aead->looked = PMT_UNKNOWN;
 	if (aead->next != lbn)
-		aead->now = 0;
+		aead->writing = false;
 	aead->next = aead->end = lbn + n;
 }
 
@@ -141,7 +146,7 @@ static struct epoch *find_epoch(struct aead *aead, uint64_t number)
 	return NULL;
 }
 
-static int add_epoch(struct aead *aead, uint64_t number, uint64_t first, uint64_t lbn)
+static int add_epoch(struct aead *aead, const struct epoch *epoch)
 {
 	size_t i = aead->n_epochs;
 
@@ -154,64 +159,105 @@ static int add_epoch(struct aead *aead, uint64_t number, uint64_t first, uint64_
 		aead->epochs = more;
 		aead->size = size;
 	}
-	for (; i && aead->epochs[i - 1].number > number; i--)
+	for (; i && aead->epochs[i - 1].number > epoch->number; i--)
 		aead->epochs[i] = aead->epochs[i - 1];
-	aead->epochs[i] = (struct epoch){ number, first, lbn };
+	aead->epochs[i] = *epoch;
 	aead->n_epochs++;
 	return 0;
 }
 
-/* A record of this epoch is at lbn. */
-static int learn(struct aead *aead, uint64_t number, uint64_t first, uint64_t lbn)
+/* A record of this epoch is at its last LBN. */
+static int learn(struct aead *aead, const struct epoch *epoch)
 {
-	struct epoch *epoch = find_epoch(aead, number);
+	struct epoch *known = find_epoch(aead, epoch->number);
 
-	if (number > aead->top)
-		aead->top = number;
-	if (lbn + 1 > aead->covered)
-		aead->covered = lbn + 1;
-	if (!epoch)
-		return add_epoch(aead, number, first, lbn);
-	if (lbn > epoch->last)
-		epoch->last = lbn;
+	aead->looked = epoch->last + 1;
+	if (!known)
+		return add_epoch(aead, epoch);
+	if (epoch->last > known->last)
+		known->last = epoch->last;
 	return 0;
 }
 
-/* Can there be a record of this epoch at lbn, with what is known? */
-static int fits(struct aead *aead, struct pmt_cell *cell, uint64_t number, uint64_t first,
-		uint64_t lbn)
+static bool same_id(const uint8_t *a, const uint8_t *b)
 {
-	if (first > lbn)
+	return memcmp(a, b, EPOCH_BYTES) == 0;
+}
+
+static int order_fits(struct pmt_cell *cell, const struct epoch *epoch,
+		      const struct epoch *known)
+{
+	uint64_t number = epoch->number, first = epoch->first;
+
+	if (known->number == number && known->first != first)
+		return pmt_cell_fail(cell, ALTERED, "epoch %" PRIu64 " begins twice, at "
+				     "blocks %" PRIu64 " and %" PRIu64, number,
+				     known->first, first);
+	if (known->number > number && (epoch->last >= known->first || first >= known->first))
+		return pmt_cell_fail(cell, ALTERED, "an older record: of epoch %" PRIu64
+				     ", where epoch %" PRIu64 " is since block %" PRIu64,
+				     number, known->number, known->first);
+	if (known->number < number && known->last >= first)
+		return pmt_cell_fail(cell, ALTERED, "blocks %" PRIu64 " to %" PRIu64
+				     " that were read are older: epoch %" PRIu64
+				     " is there", first > known->first ? first :
+				     known->first, known->last, number);
+	return 0;
+}
+
+/* By name: they are the same one, or one is the predecessor of the other. */
+static int names_fit(struct pmt_cell *cell, const struct epoch *epoch,
+		     const struct epoch *known)
+{
+	if (known->number == epoch->number &&
+	    (!same_id(known->id, epoch->id) || !same_id(known->before, epoch->before)))
+		return pmt_cell_fail(cell, ALTERED, "of two writings of block %" PRIu64
+				     " and on it is the other one than block %" PRIu64
+				     ", which was read", known->first, known->last);
+	if ((known->number + 1 == epoch->number && !same_id(known->id, epoch->before)) ||
+	    (epoch->number + 1 == known->number && !same_id(epoch->id, known->before)))
+		return pmt_cell_fail(cell, ALTERED, "one of two was replaced: it, or block %"
+				     PRIu64 ", which was read; their epochs, %" PRIu64
+				     " and %" PRIu64 ", are not in a row", known->last,
+				     epoch->number, known->number);
+	return 0;
+}
+
+/* Can there be a record of this epoch at its last LBN, with what is known? */
+static int fits(struct aead *aead, struct pmt_cell *cell, const struct epoch *epoch)
+{
+	if (epoch->first > epoch->last)
 		return pmt_cell_fail(cell, ALTERED, "it is before its epoch begins");
 	for (size_t i = 0; i < aead->n_epochs; i++) {
-		const struct epoch *known = &aead->epochs[i];
+		int rc = order_fits(cell, epoch, &aead->epochs[i]);
 
-		if (known->number == number && known->first != first)
-			return pmt_cell_fail(cell, ALTERED, "epoch %" PRIu64 " begins twice, at "
-					     "blocks %" PRIu64 " and %" PRIu64, number,
-					     known->first, first);
-		if (known->number > number && (lbn >= known->first || first >= known->first))
-			return pmt_cell_fail(cell, ALTERED, "an older record: of epoch %" PRIu64
-					     ", where epoch %" PRIu64 " is since block %" PRIu64,
-					     number, known->number, known->first);
-		if (known->number < number && known->last >= first)
-			return pmt_cell_fail(cell, ALTERED, "blocks %" PRIu64 " to %" PRIu64
-					     " that were read are older: epoch %" PRIu64
-					     " is there", first > known->first ? first :
-					     known->first, known->last, number);
+		if (rc == 0)
+			rc = names_fit(cell, epoch, &aead->epochs[i]);
+		if (rc)
+			return rc;
 	}
 	return 0;
 }
 
 /* Writing */
 
+/* Behind the last that is known, as what is before lbn was looked at. */
 static void begin_epoch(struct aead *aead, uint64_t lbn)
 {
+	const struct epoch *before = aead->n_epochs ? &aead->epochs[aead->n_epochs - 1] : NULL;
+
 	if (!aead->known)
 		randombytes_buf(aead->recording, sizeof(aead->recording));
-	aead->known = true;
-	aead->now = ++aead->top;
-	aead->first = lbn;
+	aead->known = aead->writing = true;
+	aead->now = (struct epoch){ .number = before ? before->number + 1 : 1, .first = lbn };
+	randombytes_buf(aead->now.id, sizeof(aead->now.id));
+	if (before)
+		memcpy(aead->now.before, before->id, sizeof(aead->now.before));
+}
+
+static bool goes_on(const struct aead *aead, uint64_t lbn)
+{
+	return aead->writing && aead->next == lbn;
 }
 
 static int aead_prepare(struct pmt_coder *c, struct pmt_cell *cell)
@@ -219,7 +265,7 @@ static int aead_prepare(struct pmt_coder *c, struct pmt_cell *cell)
 	struct aead *aead = aead_of(c);
 	const struct pmt_place *place = &cell->place;
 	struct head head = {
-		.magic = { 'p', 'm', 't', 'E' }, .version = 1, .suite = 1,
+		.magic = { 'p', 'm', 't', 'E' }, .version = VERSION, .suite = 1,
 		.lbn = htole64(place->lbn), .marks = htole64(place->file),
 		.partition = htole32(place->partition), .length = htole32(cell->size),
 	};
@@ -227,17 +273,20 @@ static int aead_prepare(struct pmt_coder *c, struct pmt_cell *cell)
 	if (place->lbn == PMT_UNKNOWN)
 		return pmt_cell_fail(cell, PMT_KEY_ABORTED, 0x3b00, "no block number");
 	turn_to(aead, place);
-	if (aead->covered < place->lbn)
+	if (place->lbn && !goes_on(aead, place->lbn) && aead->looked != place->lbn)
 		return -EAGAIN;
 	cut(aead, place->lbn, 1);
-	if (!aead->now)
+	if (!aead->writing)
 		begin_epoch(aead, place->lbn);
-	if (learn(aead, aead->now, aead->first, place->lbn))
+	aead->now.last = place->lbn;
+	if (learn(aead, &aead->now))
 		return pmt_cell_fail(cell, PMT_KEY_HARDWARE, 0x4400, "no memory");
 	memcpy(head.key, aead->keys->keys[0].id, sizeof(head.key));
 	memcpy(head.recording, aead->recording, sizeof(head.recording));
-	head.epoch = htole64(aead->now);
-	head.first = htole64(aead->first);
+	head.epoch = htole64(aead->now.number);
+	head.first = htole64(aead->now.first);
+	memcpy(head.id, aead->now.id, sizeof(head.id));
+	memcpy(head.before, aead->now.before, sizeof(head.before));
 	memcpy(cell->head, &head, sizeof(head));
 	return 0;
 }
@@ -261,10 +310,7 @@ static int aead_encode(struct pmt_coder *c, struct pmt_cell *cell, unsigned int 
 /* It may be there or not, and what was behind it. */
 static void aead_lost(struct pmt_coder *c)
 {
-	uint64_t top = aead_of(c)->top;
-
 	forget(aead_of(c));
-	aead_of(c)->top = top;
 }
 
 static void aead_other(struct pmt_coder *c, const struct pmt_command *cmd)
@@ -311,7 +357,7 @@ static int aead_decode(struct pmt_coder *c, struct pmt_cell *cell, unsigned int 
 		return pmt_cell_fail(cell, PLAIN, "not an encrypted record: was it written "
 				     "without this filter, or changed?");
 	memcpy(&head, cell->coded, sizeof(head));
-	if (head.version != 1 || head.suite != 1)
+	if (head.version != VERSION || head.suite != 1)
 		return pmt_cell_fail(cell, PLAIN, "encrypted in a way (%u.%u) that is not known",
 				     head.version, head.suite);
 	key = pmt_keys_find(aead_of(c)->keys, head.key);
@@ -358,26 +404,28 @@ static int check_place(struct pmt_cell *cell, const struct head *head,
 
 static int take_in(struct aead *aead, struct pmt_cell *cell, const struct pmt_place *place)
 {
-	uint64_t epoch, first, lbn;
+	struct epoch epoch;
 	struct head head;
 	int rc;
 
 	memcpy(&head, cell->head, sizeof(head));
-	epoch = le64toh(head.epoch);
-	first = le64toh(head.first);
-	lbn = le64toh(head.lbn);
+	epoch.number = le64toh(head.epoch);
+	epoch.first = le64toh(head.first);
+	epoch.last = le64toh(head.lbn);
+	memcpy(epoch.id, head.id, sizeof(epoch.id));
+	memcpy(epoch.before, head.before, sizeof(epoch.before));
 	rc = check_place(cell, &head, place);
 	if (rc)
 		return rc;
 	turn_to(aead, place);
 	if (aead->known && memcmp(aead->recording, head.recording, RECORDING_BYTES))
 		return pmt_cell_fail(cell, ALTERED, "it is of another recording");
-	rc = fits(aead, cell, epoch, first, lbn);
+	rc = fits(aead, cell, &epoch);
 	if (rc)
 		return rc;
 	aead->known = true;
 	memcpy(aead->recording, head.recording, RECORDING_BYTES);
-	if (learn(aead, epoch, first, lbn))
+	if (learn(aead, &epoch))
 		return pmt_cell_fail(cell, PMT_KEY_HARDWARE, 0x4400, "no memory");
 	return 0;
 }
@@ -429,10 +477,19 @@ static int read_back(struct pmt_coder *c, struct pmt_cell *cell)
 }
 
 /*
- * The last record before the place says which epoch is the last.  A leaf that has done
- * more than the unit knows answers UNIT ATTENTION, and a place that is not there is end
- * of data; then it will not write, either, and says so itself.
+ * A leaf that has done more than the unit knows answers UNIT ATTENTION and is in a later
+ * generation, and a place that is not there is end of data; then it will not write,
+ * either, and says so itself.  Any other attention is told once, and is the verdict:
+ * what is on the tape now is not known.
  */
+static bool refuses_itself(const struct pmt_cell *cell, const struct pmt_place *to)
+{
+	return cell->key == PMT_KEY_BLANK ||
+	       (cell->key == PMT_KEY_ATTENTION &&
+		cell->req.result.place.generation > to->generation);
+}
+
+/* The last record before the place says which epoch is the last. */
 static int aead_look(struct pmt_coder *c, struct pmt_cell *cell)
 {
 	struct aead *aead = aead_of(c);
@@ -449,13 +506,13 @@ static int aead_look(struct pmt_coder *c, struct pmt_cell *cell)
 	turn_to(aead, &to);
 	if (rc == 0)
 		rc = take_in(aead, cell, &cell->place);
-	if (rc < 0 && (cell->key == PMT_KEY_ATTENTION || cell->key == PMT_KEY_BLANK))
+	if (rc < 0 && refuses_itself(cell, &to))
 		rc = 0;
 	if (rc == 1 && cell->place.lbn)
 		rc = pmt_cell_fail(cell, PMT_KEY_ABORTED, 0x3b00,
 				   "more than %u filemarks before the place", MARKS_MAX);
-	if (rc >= 0 && aead->covered < to.lbn)
-		aead->covered = to.lbn;
+	if (rc >= 0)
+		aead->looked = to.lbn;
 	pthread_mutex_unlock(&c->lock);
 	return rc < 0 ? rc : 0;
 }
@@ -504,13 +561,18 @@ static void add_hex(struct json_object *object, const char *key, const uint8_t *
 static void aead_status(struct pmt_coder *c, struct json_object *object)
 {
 	const struct aead *aead = aead_of(c);
+	const struct epoch *last;
 
 	add_hex(object, "key", aead->keys->keys[0].id, PMT_KEY_ID_BYTES);
 	json_object_object_add(object, "keys", json_object_new_int64((int64_t)aead->keys->n));
 	if (!aead->known)
 		return;
 	add_hex(object, "recording", aead->recording, RECORDING_BYTES);
-	json_object_object_add(object, "epoch", json_object_new_int64((int64_t)aead->top));
+	if (!aead->n_epochs)
+		return;
+	last = &aead->epochs[aead->n_epochs - 1];
+	json_object_object_add(object, "epoch", json_object_new_int64((int64_t)last->number));
+	add_hex(object, "epoch_id", last->id, EPOCH_BYTES);
 }
 
 static const struct pmt_codec codec = {

@@ -9,7 +9,7 @@
 
 #include "internal.h"
 
-#define PMT_CODER_HEAD 112u	/* the largest head of a codec */
+#define PMT_CODER_HEAD 144u	/* the largest head of a codec */
 
 struct pmt_coder;
 

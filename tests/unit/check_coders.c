@@ -23,8 +23,8 @@
 
 #define KEY_A "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define KEY_B "ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100"
-#define HEAD 112u		/* of aead */
-#define NONCE_AT 72u
+#define HEAD 144u		/* of aead */
+#define NONCE_AT 104u
 
 static struct rig rig, twin;
 
@@ -582,17 +582,17 @@ START_TEST(limits_go_up)
 	for (uint32_t i = 0; i < sizeof(out); i++)
 		out[i] = (unsigned char)rand_r(&dice);
 	rig_do(&rig, (struct pmt_command){ .op = PMT_OP_WRITE, .place = rig.place,
-					   .length = 880 }, out);
+					   .length = 848 }, out);
 	ck_good(rig.result.status);
 	rig_do(&rig, (struct pmt_command){ .op = PMT_OP_WRITE, .place = rig.place,
-					   .length = 881 }, out);
+					   .length = 849 }, out);
 	ck_sense(PMT_KEY_ILLEGAL, 0x24, 0);
-	ck_assert_int_eq(rig.result.residue, 881);
+	ck_assert_int_eq(rig.result.residue, 849);
 	rig_do(&rig, (struct pmt_command){ .op = PMT_OP_MODE, .place = rig.place,
-					   .modes.block_size = 881 }, NULL);
+					   .modes.block_size = 849 }, NULL);
 	ck_sense(PMT_KEY_ILLEGAL, 0x26, 0);
 	rig_close(&rig);
-	ck_assert_int_eq(rig_open(&rig, spec_of("@|limit?record=112|mem:a")), -ERANGE);
+	ck_assert_int_eq(rig_open(&rig, spec_of("@|limit?record=144|mem:a")), -ERANGE);
 }
 END_TEST
 
@@ -601,12 +601,12 @@ START_TEST(end_of_tape)
 {
 	char buffer[100];
 
-	open_spec("@|limit?capacity=2000&ew=500|mem:a");
+	open_spec("@|limit?capacity=2300&ew=500|mem:a");
 	memset(out, 'x', 1000);
 	rig_do(&rig, (struct pmt_command){ .op = PMT_OP_WRITE, .place = rig.place,
 					   .length = 700, .block_size = 100 }, out);
 	ck_good(rig.result.status);
-	ck_assert_uint_eq(rig.result.room, 1500 - 7 * 212);
+	ck_assert_uint_eq(rig.result.room, 1800 - 7 * (100 + HEAD));
 	ck_assert_uint_eq(rig.warnings, 0);
 	rig_do(&rig, (struct pmt_command){ .op = PMT_OP_WRITE, .place = rig.place,
 					   .length = 200, .block_size = 100 }, out);
@@ -940,6 +940,62 @@ START_TEST(older)
 }
 END_TEST
 
+/* Two writings from the same block on, each by a new server: both are epoch 2. */
+START_TEST(older_of_two_that_began_alike)
+{
+	struct mem_record old[2];
+	uint64_t lbn = 2 + (uint64_t)_i;
+
+	write_tape(TAPE);
+	reopen(&rig, TAPE);
+	go_back_and_write(2, 3);
+	copy_record(&old[0], record(2));
+	copy_record(&old[1], record(3));
+	reopen(&rig, TAPE);
+	go_back_and_write(2, 3);
+	ck_assert_int_eq(first_bad(TAPE), -1);
+	free(record(lbn)->data);
+	*record(lbn) = old[_i];
+	free(old[!_i].data);
+	ck_found(3, PMT_KEY_MEDIUM, 4);
+}
+END_TEST
+
+/* The third epoch of what was there before, behind the second of what is. */
+START_TEST(older_tail)
+{
+	struct mem_record old[2];
+
+	write_tape(TAPE);
+	reopen(&rig, TAPE);
+	ck_good(rig_space(&rig, PMT_SPACE_EOD, 0));
+	ck_good(rig_write(&rig, "third"));
+	ck_good(rig_marks(&rig, 1));
+	copy_record(&old[0], record(8));
+	copy_record(&old[1], record(9));
+	reopen(&rig, TAPE);
+	go_back_and_write(4, 3);
+	ck_assert_uint_eq(mem_medium("a")->volume.n, 8);
+	put_in(8, &old[0]);
+	put_in(9, &old[1]);
+	free(old[0].data);
+	ck_found(8, PMT_KEY_MEDIUM, 4);
+}
+END_TEST
+
+/* What was told once is told: the tape may be another one. */
+START_TEST(attention_while_looking)
+{
+	open_spec(TAPE);
+	ck_good(rig_write(&rig, "one"));
+	reopen(&rig, "@|fault?op=read&at=0&error=attention|mem:a");
+	rig_write(&rig, "two");
+	ck_sense(PMT_KEY_ATTENTION, 0x28, 0);
+	ck_assert_int_eq(rig.result.residue, 3);
+	ck_assert_uint_eq(mem_medium("a")->volume.n, 1);
+}
+END_TEST
+
 /* It counts on over servers, and over what was not read by this one. */
 START_TEST(epochs_rise)
 {
@@ -1267,6 +1323,9 @@ static TCase *tampering(void)
 	tcase_add_test(tests, plain_record);
 	tcase_add_test(tests, of_another_tape);
 	tcase_add_loop_test(tests, older, 0, 2);
+	tcase_add_loop_test(tests, older_of_two_that_began_alike, 0, 2);
+	tcase_add_test(tests, older_tail);
+	tcase_add_test(tests, attention_while_looking);
 	tcase_add_test(tests, epochs_rise);
 	tcase_add_loop_test(tests, every_bit, 0, 2);
 	tcase_add_test(tests, flipped_under_a_mirror);
