@@ -572,7 +572,10 @@ void pmt_server_close(struct pmt_server *server)
 	if (!server)
 		return;
 	server_wait_quiet(server);
-	pmt_worker_free(server->worker);
+	if (server->worker)
+		pmt_worker_free(server->worker);
+	else if (server->drive->ops->settle)
+		server->drive->ops->settle(server->drive);
 	if (server->drive->session)
 		pmt_drive_detach(server->drive);
 	for (int i = 0; i < AREAS; i++)

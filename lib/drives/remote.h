@@ -88,6 +88,8 @@ struct pmt_remote {
 	pthread_t thread;
 	int wake;		/* eventfd */
 	pthread_mutex_t lock;
+	pthread_cond_t quiet;
+	bool publishing;	/* the thread is in a done() */
 	struct pmt_request *queue, **queue_end;
 	bool stop, frozen, cancelling;
 	bool fresh;		/* something came into the queue */
@@ -139,5 +141,6 @@ void pmt_flow_stop(struct pmt_remote *);
 void pmt_flow_submit(struct pmt_drive *, struct pmt_request *);
 void pmt_flow_resume(struct pmt_drive *);
 void pmt_flow_cancel(struct pmt_drive *, uint32_t number);
+void pmt_flow_settle(struct pmt_drive *);
 
 #endif

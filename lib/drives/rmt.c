@@ -243,6 +243,7 @@ static void free_remote(struct pmt_remote *r)
 	free(r->config);
 	free(r->command);
 	free(r->flights);
+	pthread_cond_destroy(&r->quiet);
 	pthread_mutex_destroy(&r->lock);
 }
 
@@ -281,6 +282,7 @@ static int rmt_open(struct pmt_drive *drive, const struct pmt_spec *spec)
 	int rc;
 
 	pthread_mutex_init(&r->lock, NULL);
+	pthread_cond_init(&r->quiet, NULL);
 	r->wire.fd = r->wire.process = -1;
 	rc = take_options(r, spec);
 	if (rc == 0)
@@ -338,6 +340,7 @@ const struct pmt_drive_ops pmt_rmt_drive = {
 	.submit = pmt_flow_submit,
 	.resume = pmt_flow_resume,
 	.cancel = pmt_flow_cancel,
+	.settle = pmt_flow_settle,
 	.limits = pmt_leaf_limits,
 	.used = pmt_leaf_used,
 	.status = rmt_status,

@@ -99,6 +99,16 @@ void pmt_flow_cancel(struct pmt_drive *drive, uint32_t number)
 	pthread_mutex_unlock(&r->lock);
 }
 
+void pmt_flow_settle(struct pmt_drive *drive)
+{
+	struct pmt_remote *r = (struct pmt_remote *)drive;
+
+	pthread_mutex_lock(&r->lock);
+	while (r->publishing)
+		pthread_cond_wait(&r->quiet, &r->lock);
+	pthread_mutex_unlock(&r->lock);
+}
+
 /* Lock held. */
 static struct pmt_request *pop(struct pmt_remote *r)
 {
@@ -252,6 +262,19 @@ static int send_some(struct pmt_remote *r)
 
 /* ---- the answers ---- */
 
+/* Who asked may go as soon as done() has told him of the last: not before this ends. */
+static void publish(struct pmt_remote *r, struct pmt_request *req)
+{
+	pthread_mutex_lock(&r->lock);
+	r->publishing = true;
+	pthread_mutex_unlock(&r->lock);
+	req->done(req);
+	pthread_mutex_lock(&r->lock);
+	r->publishing = false;
+	pthread_cond_broadcast(&r->quiet);
+	pthread_mutex_unlock(&r->lock);
+}
+
 /* A flight is done, well. */
 static void land(struct pmt_remote *r)
 {
@@ -262,7 +285,7 @@ static void land(struct pmt_remote *r)
 	r->bytes -= req->cmd.length;
 	r->first++;
 	show_flights(r);
-	req->done(req);
+	publish(r, req);
 }
 
 static void part_done(struct pmt_remote *r)
@@ -559,7 +582,7 @@ static void execute_first(struct pmt_remote *r)
 	if (req->result.status == PMT_STATUS_CHECK)
 		r->frozen = true;
 	pthread_mutex_unlock(&r->lock);
-	req->done(req);
+	publish(r, req);
 }
 
 static bool has_work(struct pmt_remote *r, bool *stop)

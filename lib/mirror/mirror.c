@@ -62,6 +62,16 @@ static void mirror_cancel(struct pmt_drive *drive, uint32_t number)
 	pthread_mutex_unlock(&m->lock);
 }
 
+static void mirror_settle(struct pmt_drive *drive)
+{
+	struct mirror *m = (struct mirror *)drive;
+
+	pthread_mutex_lock(&m->lock);
+	while (m->publishing)
+		pthread_cond_wait(&m->quiet, &m->lock);
+	pthread_mutex_unlock(&m->lock);
+}
+
 static void reset(struct mirror *m, const struct pmt_session *session)
 {
 	m->depth = session->depth ? session->depth : 1;
@@ -134,6 +144,7 @@ static void mirror_close(struct pmt_drive *drive)
 	for (unsigned int i = 0; i < m->n; i++)
 		pmt_drive_close(m->copies[i].drive);
 	free(m->copies);
+	pthread_cond_destroy(&m->quiet);
 	pthread_cond_destroy(&m->cond);
 	pthread_mutex_destroy(&m->lock);
 }
@@ -174,6 +185,7 @@ static int mirror_open(struct pmt_drive *drive, const struct pmt_spec *spec)
 		return -ENOMEM;
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_cond_init(&m->cond, NULL);
+	pthread_cond_init(&m->quiet, NULL);
 	while (rc == 0 && m->n < spec->n_children) {
 		struct copy *copy = &m->copies[m->n];
 
@@ -287,6 +299,7 @@ const struct pmt_drive_ops pmt_mirror_drive = {
 	.submit = mirror_submit,
 	.resume = mirror_resume,
 	.cancel = mirror_cancel,
+	.settle = mirror_settle,
 	.limits = mirror_limits,
 	.used = mirror_used,
 	.status = mirror_status,

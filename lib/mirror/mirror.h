@@ -75,7 +75,8 @@ struct mirror {
 	struct pmt_request *queue, **queue_end;
 	uint32_t number;		/* of the next part: the copies' own count */
 	unsigned int busy;		/* parts that are sent */
-	bool publishing;		/* a thread is in advance() */
+	bool publishing;		/* a thread is in advance(); when it leaves: */
+	pthread_cond_t quiet;
 	bool stopped;			/* nothing is begun: the keeper settles */
 	bool approach;			/* ... the place of the first in the queue */
 	bool approved;			/* all copies can do the FORMAT that is first */

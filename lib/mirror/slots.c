@@ -361,6 +361,7 @@ void mirror_advance(struct mirror *m)
 		pthread_mutex_lock(&m->lock);
 	}
 	m->publishing = false;
+	pthread_cond_broadcast(&m->quiet);
 }
 
 /* What a longer copy has behind the end is not there. */

@@ -219,6 +219,13 @@ START_TEST(all_copies_get_all)
 }
 END_TEST
 
+START_TEST(settles)
+{
+	open_spec("mirror(mem:a,mem:b)");
+	ck_assert(rig_settles(&rig));
+}
+END_TEST
+
 START_TEST(pipelined_writes_are_in_order)
 {
 	char text[16];
@@ -1431,6 +1438,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, all_copies_get_all);
+	tcase_add_test(tests, settles);
 	tcase_add_test(tests, pipelined_writes_are_in_order);
 	tcase_add_test(tests, more_than_the_depth_waits);
 	tcase_add_test(tests, early_warning_of_any);

@@ -379,6 +379,13 @@ START_TEST(writes_are_not_waited_for)
 }
 END_TEST
 
+START_TEST(settles)
+{
+	begin(FAKE_PMT, "");
+	ck_assert(rig_settles(&rig));
+}
+END_TEST
+
 /* No more than the window. */
 START_TEST(the_window_is_kept)
 {
@@ -917,7 +924,7 @@ static Suite *rmt_suite(void)
 {
 	const TTest *const once[] = {
 		begins_without_cartridge, bad_specifications, nobody_answers,
-		the_window_is_kept, patience_ends, wrong_block, reads_of_one_size, cancelled,
+		settles, the_window_is_kept, patience_ends, wrong_block, reads_of_one_size, cancelled,
 		lost_for_good, silence, busy_for_a_while, NULL,
 	};
 	const TTest *const twice[] = {

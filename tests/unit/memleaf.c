@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* "mem:NAME": see memleaf.h.  Only the drive's thread touches a medium in use. */
 #include <errno.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -516,4 +517,40 @@ int rig_locate(struct rig *rig, uint64_t lbn)
 				   .count = (int64_t)lbn };
 
 	return rig_do(rig, cmd, NULL);
+}
+
+struct lingering {
+	sem_t told;
+	_Atomic bool left;
+};
+
+static void linger(struct pmt_request *req)
+{
+	struct lingering *l = req->context;
+
+	sem_post(&l->told);
+	usleep(50000);
+	l->left = true;
+}
+
+bool rig_settles(struct rig *rig)
+{
+	struct lingering l = { .left = false };
+	struct pmt_request req = {
+		.cmd = { .op = PMT_OP_TEST, .number = rig->number++, .place = rig->place },
+		.done = linger,
+		.context = &l,
+	};
+	bool settled;
+
+	sem_init(&l.told, 0, 0);
+	rig->drive->ops->submit(rig->drive, &req);
+	sem_wait(&l.told);
+	if (rig->drive->ops->settle)
+		rig->drive->ops->settle(rig->drive);
+	settled = l.left;
+	while (!l.left)
+		usleep(1000);
+	sem_destroy(&l.told);
+	return settled;
 }

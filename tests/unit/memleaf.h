@@ -75,6 +75,8 @@ int rig_read(struct rig *, char *buffer, uint32_t size);
 int rig_op(struct rig *, unsigned int op);
 int rig_space(struct rig *, unsigned int what, int64_t count);
 int rig_locate(struct rig *, uint64_t lbn);
+/* A drive with submit(): settle() waits for a done() that has told of all, and lingers. */
+bool rig_settles(struct rig *);
 
 #define UNIT 0x1234567890abcdefull
 
