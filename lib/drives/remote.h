@@ -28,6 +28,7 @@ struct pmt_wire {
 	int process;		/* pidfd */
 	pid_t pid;
 	int timeout;		/* ms without a byte */
+	int64_t until;		/* ms: and no wait is longer; 0: there is no such time */
 	struct pmt_rmt_reply_parser parser;
 	char *in;		/* came, and is not taken yet: */
 	size_t from, to, room;
@@ -134,6 +135,9 @@ int pmt_remote_lose(struct pmt_remote *, int rc);
 /* rmt.c */
 /* Connect again, and find out where the tape stands.  -ENOLINK: not in time. */
 int pmt_remote_recover(struct pmt_remote *);
+/* Wait, from PMT_WAIT_MIN on longer each time. */
+#define PMT_WAIT_MIN	50	/* ms */
+void pmt_remote_back_off(unsigned int *wait);
 
 /* rmt_flow.c */
 int pmt_flow_start(struct pmt_remote *);

@@ -26,8 +26,7 @@
 #define RECOVERY_DEFAULT	30	/* s, as a unit's */
 #define TIMEOUT_DEFAULT		1000	/* st gives up after 900 s */
 #define DAY			86400
-#define WAIT_MIN		50	/* ms between two attempts */
-#define WAIT_MAX		2000
+#define WAIT_MAX		2000	/* ms between two attempts */
 
 /* ---- options ---- */
 
@@ -176,6 +175,15 @@ static void take_out(struct pmt_remote *r)
 	r->st.removed = true;
 }
 
+static void suspect(struct pmt_remote *r, const struct pmt_place *before)
+{
+	if (!was_changed(r, before))
+		return;
+	pmt_log(LOG_ERR, "%s: the tape stands at its beginning, and did not before: "
+		"it may be another one", r->st.path);
+	take_out(r);
+}
+
 /* The tape is open; where does it stand, and is it still the same? */
 static void find_place(struct pmt_remote *r, const struct pmt_place *before)
 {
@@ -195,12 +203,10 @@ static void find_place(struct pmt_remote *r, const struct pmt_place *before)
 	pmt_st_set_options(&r->st);
 	pmt_st_set_block_size(&r->st, 0);
 	pmt_st_where(&r->st);
-	if (was_changed(r, before)) {
-		pmt_log(LOG_ERR, "%s: the tape stands at its beginning, and did not before: "
-			"it may be another one", r->st.path);
-		take_out(r);
-	}
-	r->rewinding = r->rewinding && r->lost;
+	suspect(r, before);
+	if (r->lost)
+		return;
+	r->rewinding = false;
 	lbn = leaf->place.lbn;
 	if (lbn == PMT_UNKNOWN)
 		pmt_log(LOG_NOTICE, "%s: connected again", r->st.path);
@@ -209,26 +215,50 @@ static void find_place(struct pmt_remote *r, const struct pmt_place *before)
 			r->st.path, (unsigned long long)lbn);
 }
 
+void pmt_remote_back_off(unsigned int *wait)
+{
+	pmt_st_system.wait(*wait);
+	*wait = 2 * *wait < WAIT_MAX ? 2 * *wait : WAIT_MAX;
+}
+
+static int connect_again(struct pmt_remote *r, const struct pmt_place *before)
+{
+	r->st.fd = pmt_remote_calls.open(&r->st, 0);
+	if (r->st.fd < 0)
+		return r->st.fd;
+	find_place(r, before);
+	if (!r->lost)
+		return 0;
+	r->st.leaf.place = *before;
+	return -ENOLINK;
+}
+
+/* Somebody must do something there, before it is of use to try again. */
+static bool is_refused(int rc)
+{
+	return rc == -EPROTO || rc == -EINVAL;
+}
+
 int pmt_remote_recover(struct pmt_remote *r)
 {
 	struct pmt_place before = r->st.leaf.place;
-	int64_t until = pmt_wire_now() + (r->gone ? 0 : r->recovery);
-	unsigned int wait = WAIT_MIN;
+	int64_t now = pmt_wire_now(), until = now + (r->gone ? 0 : r->recovery);
+	unsigned int wait = PMT_WAIT_MIN;
+	int rc;
 
-	while ((r->st.fd = pmt_remote_calls.open(&r->st, 0)) < 0) {
-		if (r->st.fd == -EPROTO || pmt_wire_now() + wait > until) {
-			if (!r->gone)
-				pmt_log(LOG_ERR, "%s: not connected again within %lld s",
-					r->st.path, (long long)r->recovery / 1000);
-			r->gone = true;
-			return -ENOLINK;
-		}
-		pmt_st_system.wait(wait);
-		wait = 2 * wait < WAIT_MAX ? 2 * wait : WAIT_MAX;
+	r->wire.until = r->recovery ? now + r->recovery : 0;
+	for (;;) {
+		rc = connect_again(r, &before);
+		if (rc == 0 || is_refused(rc) || pmt_wire_now() + wait > until)
+			break;
+		pmt_remote_back_off(&wait);
 	}
-	r->gone = false;
-	find_place(r, &before);
-	return 0;
+	r->wire.until = 0;
+	if (rc && !r->gone && !is_refused(rc))
+		pmt_log(LOG_ERR, "%s: not connected again within %lld s", r->st.path,
+			(long long)r->recovery / 1000);
+	r->gone = rc;
+	return rc ? -ENOLINK : 0;
 }
 
 /* ---- the drive ---- */

@@ -15,17 +15,19 @@
  *	os=bsd		the eight operations, and S
  *
  * What st has and the server has not: its options are taken to be those that it
- * is to have, and a block size of 0 is believed (the status of st tells it).
+ * is to have.  So is a block size of 0, unless the status of st tells another one:
+ * st would divide each record, and numbers of blocks would not be ours.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <scsi/sg.h>
+#include <stdio.h>
 #include <string.h>
 #include <syslog.h>
 
 #include "remote.h"
 
-#define REQUESTS_MAX	8
+#define CONNECT_DEFAULT	30LL	/* s, where nothing is said */
 
 int pmt_remote_lose(struct pmt_remote *r, int rc)
 {
@@ -101,12 +103,15 @@ static int64_t ask(struct pmt_remote *r, struct pmt_rmt_request request)
 static int connect_to(struct pmt_remote *r)
 {
 	const char *const shell[] = { "/bin/sh", "-c", r->command, NULL };
-	const char *ssh[16] = {
+	char patience[40];
+	const char *ssh[20] = {
 		"ssh", "-T", "-x", "-a", "-o", "BatchMode=yes",
-		"-o", "ServerAliveInterval=15",
+		"-o", "ServerAliveInterval=15", "-o", patience,
 	};
-	int n = 8, rc;
+	int n = 10, rc;
 
+	snprintf(patience, sizeof(patience), "ConnectTimeout=%lld",
+		 r->recovery ? (long long)r->recovery / 1000 : CONNECT_DEFAULT);
 	if (r->config) {
 		ssh[n++] = "-F";
 		ssh[n++] = r->config;
@@ -155,6 +160,20 @@ static int64_t open_device(struct pmt_remote *r)
 
 static int remote_status(struct pmt_remote *, struct mtget *);
 
+/* Who is to change it must be able to open the device. */
+static int check_block_size(struct pmt_remote *r, const struct mtget *status)
+{
+	unsigned int size = (unsigned int)status->mt_dsreg & MT_ST_BLKSIZE_MASK;
+
+	if (!size || r->order == PMT_RMT_ORDER_LINUX)
+		return 0;
+	pmt_log(LOG_ERR, "%s: st there makes blocks of %u bytes of all records, and the "
+		"server cannot change that; do it there: mt -f %s setblk 0", r->st.path, size,
+		r->device);
+	pmt_wire_close(&r->wire);
+	return -EINVAL;
+}
+
 static int examine(struct pmt_remote *r)
 {
 	struct mtget status;
@@ -166,7 +185,7 @@ static int examine(struct pmt_remote *r)
 		pmt_log(LOG_ERR, "%s: is no tape drive there", r->st.path);
 		rc = -ENODEV;
 	}
-	return rc;
+	return rc ? rc : check_block_size(r, &status);
 }
 
 static int try_to_open(struct pmt_remote *r)
@@ -400,15 +419,15 @@ static int by_memory(struct pmt_remote *r, struct pmt_rmt_status *status)
 }
 
 /*
- * Flags of other systems are small numbers, and mean other things.  Where there is no
- * st, two marks one behind the other are the end.
+ * Flags of other systems are small numbers, and mean other things, as does the rest of
+ * such a status.  Where there is no st, two marks one behind the other are the end.
  */
 static long flags_of(const struct pmt_remote *r, const struct pmt_rmt_status *status,
 		     bool flags)
 {
 	long value = GMT_ONLINE(~0L) | GMT_IM_REP_EN(~0L);
 
-	if (flags && status->gstat > 0xffff)
+	if (flags)
 		value = (long)status->gstat;
 	else if (r->zeros > 1)
 		value |= GMT_EOD(~0L);
@@ -438,9 +457,10 @@ static int remote_status(struct pmt_remote *r, struct mtget *get)
 	}
 	if (rc)
 		return rc;
+	flags = flags && status.gstat > 0xffff;
 	get->mt_type = (long)status.type;
 	get->mt_resid = (long)status.resid;
-	get->mt_dsreg = (long)status.dsreg;
+	get->mt_dsreg = flags ? (long)status.dsreg : 0;
 	get->mt_fileno = (int)status.file;
 	get->mt_blkno = (int)status.block;
 	get->mt_gstat = flags_of(r, &status, flags);

@@ -209,13 +209,21 @@ int pmt_wire_take_reply(struct pmt_wire *wire, struct pmt_rmt_reply *reply, bool
 
 /* ---- blocking ---- */
 
+/* ms that it may still be silent. */
+static int silence(const struct pmt_wire *wire)
+{
+	int64_t left = wire->until ? wire->until - pmt_wire_now() : wire->timeout;
+
+	return left < 0 ? 0 : left < wire->timeout ? (int)left : wire->timeout;
+}
+
 static int wait_for(struct pmt_wire *wire, short events)
 {
 	struct pollfd poll_fd = { .fd = wire->fd, .events = events };
 	int rc;
 
 	do {
-		rc = poll(&poll_fd, 1, wire->timeout);
+		rc = poll(&poll_fd, 1, silence(wire));
 	} while (rc < 0 && errno == EINTR);
 	return rc < 0 ? -errno : rc ? 0 : -ETIMEDOUT;
 }

@@ -893,6 +893,53 @@ START_TEST(silence)
 }
 END_TEST
 
+/* Nor when it is connected again: that is over in time. */
+START_TEST(silence_when_connecting_again)
+{
+	begin(FAKE_PMT, "&recovery=1");
+	ck_good(rig_write(&rig, "first"));
+	server.mute = true;
+	server.lose = 1;
+	rig_write(&rig, "lost");
+	ck_sense(rig.result, PMT_KEY_HARDWARE, 0x08, 0x00);
+	server.mute = false;
+	rig.place = rig.result.place;
+	ck_good(rig_write(&rig, "back"));
+	ck_assert_uint_eq(fake.n, 2);
+	ck_assert_uint_eq(fake.objects[1].length, 4);
+}
+END_TEST
+
+/* st makes blocks of a record there: GNU's server can be told that it is not to. */
+START_TEST(fixed_blocks_there)
+{
+	fake_server_start((enum fake_dialect)_i);
+	fake.block_size = 512;
+	ck_assert_int_eq(open_rmt(""), server.dialect == FAKE_GNU ? 0 : -EINVAL);
+	if (server.dialect == FAKE_GNU)
+		ck_good(rig_write(&rig, "first"));
+	ck_assert_uint_eq(fake.n, server.dialect == FAKE_GNU);
+}
+END_TEST
+
+START_TEST(fixed_blocks_after_reconnecting)
+{
+	begin(FAKE_PMT, "");
+	ck_good(rig_write(&rig, "first"));
+	fake.block_size = 512;
+	server.lose = 1;
+	rig_write(&rig, "second");
+	ck_sense(rig.result, PMT_KEY_HARDWARE, 0x08, 0x00);
+	ck_assert_uint_eq(server.connections, 2);
+	while (*(volatile bool *)&fake.open)	/* so that it can be set right */
+		usleep(1000);
+	fake.block_size = 0;
+	rig.place = rig.result.place;
+	ck_good(rig_write(&rig, "second"));
+	ck_assert_uint_eq(fake.n, 2);
+}
+END_TEST
+
 /* Somebody else's open of the tape ends. */
 START_TEST(busy_for_a_while)
 {
@@ -925,7 +972,8 @@ static Suite *rmt_suite(void)
 	const TTest *const once[] = {
 		begins_without_cartridge, bad_specifications, nobody_answers,
 		settles, the_window_is_kept, patience_ends, wrong_block, reads_of_one_size, cancelled,
-		lost_for_good, silence, busy_for_a_while, NULL,
+		lost_for_good, silence, silence_when_connecting_again,
+		fixed_blocks_after_reconnecting, busy_for_a_while, NULL,
 	};
 	const TTest *const twice[] = {
 		nothing_is_guessed, other_byte_order, lost_while_unloading, NULL,
@@ -938,6 +986,7 @@ static Suite *rmt_suite(void)
 	};
 	const TTest *const ends[] = { none_overtakes, nothing_stays_behind_the_end, NULL };
 	const TTest *const texts[] = { answers_that_are_none, NULL };
+	const TTest *const fixed[] = { fixed_blocks_there, NULL };
 	const TTest *const points[] = { lost_while_writing, NULL };
 	const TTest *const reading[] = { lost_while_reading, NULL };
 	Suite *suite = suite_create("rmt drive");
@@ -948,6 +997,7 @@ static Suite *rmt_suite(void)
 	add(suite, "each", each, FAKE_DIALECTS);
 	add(suite, "ends", ends, 2 * FAKE_DIALECTS);
 	add(suite, "texts", texts, (int)(sizeof(garbage) / sizeof(garbage[0])));
+	add(suite, "fixed", fixed, FAKE_BSD);
 	add(suite, "points", points, 2 * 8);
 	add(suite, "reading", reading, 2 * FAKE_DIALECTS);
 	return suite;

@@ -422,6 +422,8 @@ static void serve(int fd)
 	c->fd = fd;
 	server.connections++;
 	c->over = server.away;
+	while (server.mute && get(c, &op, 1))
+		;
 	while (!c->over && get(c, &op, 1))
 		serve_one(c, op);
 	if (c->n_held)

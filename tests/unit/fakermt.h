@@ -18,6 +18,7 @@ struct fake_server {
 	bool short_end;			/* ENOSPC is told as A0 */
 	bool swapped;			/* the status is of the other byte order */
 	bool away;			/* who connects is sent away at once */
+	_Atomic bool mute;		/* who connects is not answered */
 	unsigned int hold;		/* so many requests of data, before any is answered */
 	bool linger;			/* before it answers, it waits for what else comes */
 	_Atomic bool stuck;		/* it has a request of data, and does nothing */
