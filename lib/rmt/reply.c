@@ -65,7 +65,7 @@ int pmt_rmt_errno(int64_t number, const char *text)
 
 void pmt_rmt_reply_init(struct pmt_rmt_reply_parser *parser)
 {
-	parser->n_number = parser->n_text = 0;
+	parser->n_number = parser->n_text = parser->size = 0;
 	parser->kind = 0;
 	parser->in_text = false;
 }
@@ -108,6 +108,8 @@ static int add_number(struct pmt_rmt_reply_parser *parser, char c)
 /* 1: the reply is whole.  A text that is too long is read, and its end dropped. */
 static int take(struct pmt_rmt_reply_parser *parser, char c)
 {
+	if (++parser->size > PMT_RMT_REPLY_MAX)
+		return -EBADMSG;
 	if (!parser->kind) {
 		parser->kind = c;
 		return c == 'A' || c == 'E' || c == 'F' ? 0 : -EBADMSG;

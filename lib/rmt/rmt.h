@@ -25,6 +25,7 @@
 #define PMT_RMT_WORD_MAX	256	/* of any other line */
 #define PMT_RMT_REQUEST_MAX	(PMT_RMT_NAME_MAX + PMT_RMT_WORD_MAX + 8)
 #define PMT_RMT_TEXT_MAX	256	/* of an error; what is longer is dropped */
+#define PMT_RMT_REPLY_MAX	(256u << 10)	/* what is longer than that is none */
 #define PMT_RMT_MTGET_MAX	128	/* the largest status that is looked at */
 
 /* Whose numbers the operations of I are. */
@@ -78,7 +79,7 @@ struct pmt_rmt_reply {
 
 struct pmt_rmt_reply_parser {
 	char number[24], text[PMT_RMT_TEXT_MAX];
-	size_t n_number, n_text;
+	size_t n_number, n_text, size;	/* size: of all that has come of it */
 	char kind;		/* 0: between replies */
 	bool in_text;
 };

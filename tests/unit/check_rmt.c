@@ -339,6 +339,21 @@ START_TEST(a_long_text_is_read_to_its_end)
 }
 END_TEST
 
+START_TEST(a_text_without_end_is_none)
+{
+	static char text[300000];
+	struct pmt_rmt_reply reply;
+	size_t taken;
+
+	memset(text, 'x', sizeof(text) - 1);
+	memcpy(text, "E28\n", 4);
+	ck_assert_int_eq(feed_reply(text, 1000, &reply, &taken), -EBADMSG);
+	memset(text, '\r', sizeof(text) - 1);
+	text[0] = 'A';
+	ck_assert_int_eq(feed_reply(text, 1000, &reply, &taken), -EBADMSG);
+}
+END_TEST
+
 START_TEST(every_error_comes_back)
 {
 	for (int error = 1; error < EHWPOISON; error++) {
@@ -870,6 +885,7 @@ static TCase *wire(void)
 	tcase_add_test(tests, operations_by_whose_numbers);
 	tcase_add_loop_test(tests, replies_are_understood, 0, N_ELEMENTS(replies));
 	tcase_add_test(tests, a_long_text_is_read_to_its_end);
+	tcase_add_test(tests, a_text_without_end_is_none);
 	tcase_add_test(tests, every_error_comes_back);
 	tcase_add_test(tests, statuses_of_all_layouts);
 	tcase_add_test(tests, status_of_this_machine);
