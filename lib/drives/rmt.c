@@ -11,7 +11,8 @@
  * drive connects again, asks where the tape stands, and executes again, one by one
  * from the first that was not answered: law 1 takes it back over what is too
  * much.  Nothing is known of the cartridge but that; if the tape stands at its beginning
- * and did not before, it may be another one, and nothing more is written.
+ * and did not before, it may be another one, and nothing more is written.  So it is when
+ * a unit comes that stood elsewhere.
  */
 #include <errno.h>
 #include <json-c/json.h>
@@ -208,6 +209,9 @@ static void find_place(struct pmt_remote *r, const struct pmt_place *before)
 		return;
 	r->rewinding = false;
 	lbn = leaf->place.lbn;
+	/* What is meant for where it stands may have been done. */
+	if (lbn == PMT_UNKNOWN || lbn != before->lbn)
+		leaf->fresh = true;
 	if (lbn == PMT_UNKNOWN)
 		pmt_log(LOG_NOTICE, "%s: connected again", r->st.path);
 	else
@@ -339,6 +343,10 @@ static void rmt_close(struct pmt_drive *drive)
 
 static int rmt_attach(struct pmt_drive *drive, const struct pmt_session *session)
 {
+	struct pmt_remote *r = (struct pmt_remote *)drive;
+
+	if (session->unit_id && r->st.leaf.present)
+		suspect(r, &session->place);
 	return pmt_st_drive.attach(drive, session);
 }
 

@@ -15,7 +15,8 @@
  * and all from the exception on go back to the queue, of which the first is executed:
  * law 1 takes the drive back to its place, where it is written again; what was let
  * through is behind it, and so cut off.  If it can not be written, that is cut off
- * before the result is told ("strays").
+ * before the result is told ("strays").  So is what was written when the connection was
+ * lost, and st's mark behind it.
  *
  * Reading ahead needs a drive that can be taken back to a block that was passed.
  *
@@ -32,7 +33,7 @@
 #include "remote.h"
 
 #define IOV_MAX_AT_ONCE	64
-#define ATTEMPTS	4	/* to execute what loses the connection each time */
+#define ATTEMPTS	4	/* to execute what loses the connection each time, at least */
 
 static struct pmt_flight *flight_at(struct pmt_remote *r, uint32_t i)
 {
@@ -299,11 +300,22 @@ static void part_done(struct pmt_remote *r)
 /* What is not a whole record; all else below 0 is the connection. */
 #define EXCEPTION (-ECANCELED)
 
+/* Of what was sent; what is half on the wire can only be refused. */
+static bool is_owed(struct pmt_remote *r, const struct pmt_rmt_reply *reply)
+{
+	const struct pmt_flight *flight = flight_at(r, r->first);
+
+	return flight->answered < flight->sent ||
+	       (reply->kind != PMT_RMT_OK && r->out && r->sending == r->first);
+}
+
 /* Of a write: all of it, or an exception. */
 static int take_written(struct pmt_remote *r, const struct pmt_rmt_reply *reply)
 {
 	const struct pmt_flight *flight = flight_at(r, r->first);
 
+	if (!is_owed(r, reply))
+		return -EBADMSG;
 	if (reply->kind == PMT_RMT_OK && (reply->value < 0 || reply->value > flight->size))
 		return -EBADMSG;
 	if (reply->kind != PMT_RMT_OK || reply->value != flight->size) {
@@ -321,6 +333,8 @@ static int take_read(struct pmt_remote *r, const struct pmt_rmt_reply *reply)
 	struct pmt_flight *flight = flight_at(r, r->first);
 	int64_t n = reply->value;
 
+	if (!is_owed(r, reply))
+		return -EBADMSG;
 	if (reply->kind == PMT_RMT_OK && (n < 0 || n > flight->size))
 		return -EBADMSG;
 	if (reply->kind != PMT_RMT_OK || n == 0)
@@ -437,7 +451,8 @@ static int receive_some(struct pmt_remote *r)
 		if (rc)
 			return rc;
 	}
-	return 0;
+	/* Nobody has asked for more. */
+	return r->wire.from == r->wire.to ? 0 : -EBADMSG;
 }
 
 /* ---- exceptions ---- */
@@ -505,8 +520,10 @@ static void end_stream(struct pmt_remote *r, int rc)
 {
 	if (rc == EXCEPTION)
 		rc = drain(r, unanswered(r) - 1);
-	if (rc < 0)
+	if (rc < 0) {
+		r->strays = r->strays || r->st.writing;
 		pmt_remote_lose(r, rc);
+	}
 	put_back(r);
 	if (r->lost)
 		return;
@@ -516,20 +533,33 @@ static void end_stream(struct pmt_remote *r, int rc)
 
 /* ---- the thread ---- */
 
+/* If the place was not reached, what is where the tape stands is no stray. */
+static bool can_cut(const struct pmt_request *req)
+{
+	const struct pmt_result *result = &req->result;
+
+	return result->asc != 0x3b && !pmt_place_before(&result->place, &req->cmd.place);
+}
+
 /* What was let through must not stay behind a write that failed. */
-static void cut_strays(struct pmt_remote *r, const struct pmt_result *result)
+static void cut_strays(struct pmt_remote *r, const struct pmt_request *req)
 {
 	struct pmt_request cut = {
-		.cmd = { .op = PMT_OP_CUT, .place = result->place },
+		.cmd = { .op = PMT_OP_CUT, .place = req->result.place },
 	};
+	bool able = can_cut(req);
 
-	r->st.leaf.eod = PMT_UNKNOWN;
-	pmt_leaf_execute(&r->st.leaf.drive, &cut);
-	/* Illegal: it can only be a mark, which is there now, and was told. */
-	if (cut.result.status != PMT_STATUS_GOOD && cut.result.key != PMT_KEY_ILLEGAL)
-		pmt_log(LOG_ERR, "%s: records behind block %lld are not cut off, and belong "
-			"elsewhere", r->st.path, (long long)result->place.lbn);
 	r->strays = false;
+	if (!r->st.leaf.present)	/* it may be another cartridge */
+		return;
+	r->st.leaf.eod = PMT_UNKNOWN;
+	if (able)
+		pmt_leaf_execute(&r->st.leaf.drive, &cut);
+	/* Illegal: it can only be a mark, which is there now, and was told. */
+	if (!able || (cut.result.status != PMT_STATUS_GOOD &&
+		      cut.result.key != PMT_KEY_ILLEGAL))
+		pmt_log(LOG_ERR, "%s: records behind block %lld are not cut off, and belong "
+			"elsewhere", r->st.path, (long long)req->cmd.place.lbn);
 }
 
 /* Nobody knows whether it was done: it is not done again on another cartridge. */
@@ -539,24 +569,36 @@ static bool may_have_unloaded(const struct pmt_remote *r, const struct pmt_reque
 	       (!r->st.leaf.place.lbn || r->st.leaf.place.lbn == PMT_UNKNOWN);
 }
 
+/* False: the connection does not stay for it.  *lost: it went in the middle of it. */
+static bool was_executed(struct pmt_remote *r, struct pmt_request *req, bool *lost)
+{
+	unsigned int wait = PMT_WAIT_MIN;
+	int64_t until = 0;
+
+	for (int attempts = 1; !r->lost || pmt_remote_recover(r) == 0; attempts++) {
+		if (*lost && may_have_unloaded(r, req))
+			return false;
+		pmt_leaf_execute(&r->st.leaf.drive, req);
+		if (!r->lost)
+			return true;
+		if (!*lost)
+			until = pmt_wire_now() + r->recovery;
+		*lost = true;
+		if (attempts >= ATTEMPTS && pmt_wire_now() + wait > until)
+			return false;
+		pmt_remote_back_off(&wait);
+	}
+	return false;
+}
+
 static void execute(struct pmt_remote *r, struct pmt_request *req)
 {
 	bool lost = false;
 
-	for (int i = 0; i < ATTEMPTS; i++) {
-		if (r->lost && pmt_remote_recover(r))
-			break;
-		if (lost && may_have_unloaded(r, req))
-			break;
-		pmt_leaf_execute(&r->st.leaf.drive, req);
-		if (!r->lost)
-			break;
-		lost = true;
-	}
-	if (r->lost || (lost && may_have_unloaded(r, req)))
+	if (!was_executed(r, req, &lost))
 		pmt_result_check(req, PMT_KEY_HARDWARE, 0x08, 0x00);
 	else if (r->strays && req->result.status == PMT_STATUS_CHECK)
-		cut_strays(r, &req->result);
+		cut_strays(r, req);
 	if (req->result.status == PMT_STATUS_GOOD)
 		r->strays = false;
 }

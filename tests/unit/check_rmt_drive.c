@@ -811,6 +811,91 @@ START_TEST(lost_while_marking)
 }
 END_TEST
 
+/* What was on the tape already when it cannot be written again is not left there. */
+START_TEST(lost_and_broken)
+{
+	begin(FAKE_PMT, "");
+	ck_good(rig_write(&rig, "first"));
+	server.executed = true;
+	server.lose = 5;
+	server.broken = 1000;
+	many_begin();
+	server.hold = 20;
+	write_many(20);
+	wait_for_all();
+	ck_assert_uint_eq(count(PMT_STATUS_GOOD), 4);
+	ck_sense(*result(4), PMT_KEY_MEDIUM, 0x0c, 0x00);
+	ck_assert_uint_eq(result(4)->place.lbn, 5);
+	ck_assert_uint_eq(fake.auto_marks, 1);
+	tape_has(1, 4);
+	many_end();
+}
+END_TEST
+
+START_TEST(lost_again_and_again)
+{
+	begin(FAKE_PMT, "");
+	ck_good(rig_write(&rig, "first"));
+	server.lose = 1;
+	server.again = 4;
+	ck_good(rig_write(&rig, "second"));
+	ck_assert_uint_eq(server.connections, 6);
+	ck_assert_uint_eq(fake.n, 2);
+}
+END_TEST
+
+/* It was done perhaps, and then here is elsewhere. */
+START_TEST(lost_and_here)
+{
+	char buffer[64];
+	struct pmt_command cmd = { .op = PMT_OP_READ, .flags = PMT_CMD_HERE,
+				   .length = sizeof(buffer) };
+
+	begin(_i ? FAKE_GNU : FAKE_PMT, "");
+	write_some();
+	ck_good(rig_op(&rig, PMT_OP_REWIND));
+	cmd.place = rig.place;
+	server.executed = true;
+	server.lose = 1;
+	rig_do(&rig, cmd, buffer);
+	ck_sense(rig.result, PMT_KEY_ABORTED, 0x3b, 0x00);
+}
+END_TEST
+
+START_TEST(answers_to_nothing)
+{
+	begin(FAKE_PMT, "");
+	ck_good(rig_write(&rig, "first"));
+	server.extra = true;
+	ck_good(rig_write(&rig, "12345"));
+	ck_good(rig_write(&rig, "67890"));
+	ck_assert_uint_eq(server.connections, 2);
+	ck_assert_uint_eq(fake.n, 3);
+}
+END_TEST
+
+/* The unit stood elsewhere when the server before ended. */
+START_TEST(rewound_between_servers)
+{
+	begin(FAKE_PMT, "");
+	ck_good(rig_write(&rig, "first"));
+	ck_good(rig_write(&rig, "second"));
+	rig_close(&rig);
+	rig.session.place = rig.place;
+	ck_assert_int_eq(open_rmt(""), 0);
+	ck_good(rig_write(&rig, "third"));
+	rig_close(&rig);
+	fake.at = 0;
+	fake.file = fake.block = 0;
+	rig.session.place = rig.place;
+	ck_assert_int_eq(open_rmt(""), 0);
+	ck_assert_int_eq(rig_write(&rig, "fourth"), PMT_STATUS_CHECK);
+	rig_op(&rig, PMT_OP_TEST);
+	ck_sense(rig.result, PMT_KEY_ATTENTION, 0x28, 0x00);
+	ck_assert_uint_eq(fake.n, 3);
+}
+END_TEST
+
 /* Nobody knows that it is still the same cartridge: nothing is written to it. */
 START_TEST(lost_and_rewound)
 {
@@ -973,10 +1058,11 @@ static Suite *rmt_suite(void)
 		begins_without_cartridge, bad_specifications, nobody_answers,
 		settles, the_window_is_kept, patience_ends, wrong_block, reads_of_one_size, cancelled,
 		lost_for_good, silence, silence_when_connecting_again,
-		fixed_blocks_after_reconnecting, busy_for_a_while, NULL,
+		fixed_blocks_after_reconnecting, lost_and_broken, lost_again_and_again,
+		answers_to_nothing, rewound_between_servers, busy_for_a_while, NULL,
 	};
 	const TTest *const twice[] = {
-		nothing_is_guessed, other_byte_order, lost_while_unloading, NULL,
+		nothing_is_guessed, other_byte_order, lost_while_unloading, lost_and_here, NULL,
 	};
 	const TTest *const each[] = {
 		write_and_read, motion, no_cartridge, protected_medium,

@@ -324,10 +324,17 @@ static void do_letter(struct client *c)
 static void do_data(struct client *c, const struct held *held)
 {
 	static char record[DATA];
+	char twice[64];
 	ssize_t n;
 
 	if (held->op == 'W') {
 		n = fake_calls.write(&tape, held->data, (size_t)held->count);
+		if (server.extra) {
+			server.extra = false;
+			snprintf(twice, sizeof(twice), "A%zd\nA%zd\n", n, n);
+			put(c, twice, strlen(twice));
+			return;
+		}
 		answer(c, n == -ENOSPC && server.short_end ? 0 : n);
 		return;
 	}
@@ -348,6 +355,10 @@ static void release(struct client *c)
 		bool last = server.lose && --server.lose == 0;
 
 		c->over = last;		/* so that nothing is answered */
+		if (last && server.again) {
+			server.again--;
+			server.lose = 1;
+		}
 		if (server.garbage) {
 			put(c, server.garbage, strlen(server.garbage));
 			server.garbage = NULL;
@@ -432,6 +443,10 @@ static void serve(int fd)
 		free(c->held[i].data);
 	if (c->open)
 		fake_calls.close(&tape);
+	if (server.broken) {
+		fake.fail_writes = server.broken;
+		server.broken = 0;
+	}
 	if (c->open && server.rewound)
 		call_op(MTREW, 1);
 	free(c);

@@ -23,9 +23,12 @@ struct fake_server {
 	bool linger;			/* before it answers, it waits for what else comes */
 	_Atomic bool stuck;		/* it has a request of data, and does nothing */
 	unsigned int lose;		/* the n-th request of data loses the connection: */
+	unsigned int again;		/* ... and so does the next one, so many times */
 	bool executed;			/* ... when it was executed */
+	unsigned int broken;		/* ... and so many writes fail then */
 	bool rewound;			/* ... and the tape is at its beginning then */
 	int lose_op;			/* so does this operation, executed: MTWEOF, ... */
+	bool extra;			/* the next write is answered twice, at once */
 	const char *garbage;		/* instead of the next answer to data */
 	/* What was done: */
 	unsigned int connections, requests, ahead;
