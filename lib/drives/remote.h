@@ -145,6 +145,6 @@ void pmt_flow_stop(struct pmt_remote *);
 void pmt_flow_submit(struct pmt_drive *, struct pmt_request *);
 void pmt_flow_resume(struct pmt_drive *);
 void pmt_flow_cancel(struct pmt_drive *, uint32_t number);
-void pmt_flow_settle(struct pmt_drive *);
+void pmt_remote_settle(struct pmt_drive *);
 
 #endif

@@ -100,7 +100,7 @@ void pmt_flow_cancel(struct pmt_drive *drive, uint32_t number)
 	pthread_mutex_unlock(&r->lock);
 }
 
-void pmt_flow_settle(struct pmt_drive *drive)
+void pmt_remote_settle(struct pmt_drive *drive)
 {
 	struct pmt_remote *r = (struct pmt_remote *)drive;
 
