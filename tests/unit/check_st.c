@@ -1172,6 +1172,19 @@ START_TEST(kept_and_changed)
 }
 END_TEST
 
+/* A mirror asks at once, and what waits is executed no more for that. */
+START_TEST(kept_and_changed_in_a_mirror)
+{
+	open_kept();
+	next_server();
+	fake_insert("");
+	ck_assert_int_eq(rig_open(&rig, "mirror(fakest:0)"), 0);
+	rig_write(&rig, "three");
+	ck_sense(PMT_KEY_ATTENTION, 0x28, 0x00);
+	ck_assert_uint_eq(fake.n, 0);
+}
+END_TEST
+
 static void learn_medium(void)
 {
 	ck_good(rig_op(&rig, PMT_OP_TEST));
@@ -1395,7 +1408,8 @@ static Suite *st_suite(void)
 		format_refused,
 		lost_from_the_buffer,
 		protected_medium, protected_in_use, no_cartridge, next_volume, changed,
-		kept_and_reset, kept_and_changed, kept_and_put_in_again,
+		kept_and_reset, kept_and_changed, kept_and_changed_in_a_mirror,
+		kept_and_put_in_again,
 		not_kept_without_cartridge, empty_then_the_same,
 		changed_while_writing, taken_out, identity, reset, reset_while_writing, load,
 	};
