@@ -200,6 +200,27 @@ case_successor_is_killed() {
 	numbered "$T/a.tape" 5
 }
 
+# It holds all and does not even die by itself; who is to stop does not wait for long.
+case_successor_is_stuck() {
+	local log
+	new_unit
+	serve "image:$T/a.tape?capacity=40M"
+	log=$LOG
+	ok recs write "$NTAPE" 1000 3
+	false_successor ''
+	kill -STOP "$FALSE"
+	kill -TERM "$SERVER"
+	eventually 30 gone "$SERVER" || fail "it does not stop"
+	status 0 wait "$SERVER"
+	gone "$FALSE" || fail "the successor lives"
+	grep -q "process $FALSE has not taken over in time: killed" "$log" ||
+		{ cat "$log" >&2; fail "no word of it"; }
+	serve "image:$T/a.tape"
+	ok recs write -f 3 "$NTAPE" 1000 2
+	stop_server
+	numbered "$T/a.tape" 5
+}
+
 case_usage() {
 	new_unit
 	status 2 tape-mirror --take-over --create "$UNIT" 2> "$T/said"
