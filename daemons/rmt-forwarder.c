@@ -56,6 +56,7 @@ static const char *const keys[NUMBER] = {
 
 struct forwarder {
 	const char *values[NUMBER];
+	bool taken;		/* the drive is that of the daemon before */
 };
 
 static int take_option(void *own, int val, const char *argument)
@@ -66,15 +67,37 @@ static int take_option(void *own, int val, const char *argument)
 	return 0;
 }
 
+static bool is_specification(const char *word)
+{
+	return strncmp(word, "rmt:", 4) == 0 && strchr(word + 4, ':');
+}
+
+static bool has_options(const struct forwarder *f)
+{
+	for (int i = 0; i < NUMBER; i++)
+		if (f->values[i])
+			return true;
+	return false;
+}
+
 static int check(void *own, char **words, size_t n)
 {
-	(void)own;
-	(void)words;
-	if (n == 1)
-		return 0;
-	daemon_log(LOG_ERR, "%s", n ? "only one drive; tape-mirror serves several" :
-		   "which drive? [USER@]HOST:DEVICE");
-	return -EINVAL;
+	struct forwarder *f = own;
+	const char *error = NULL;
+
+	f->taken = n == 1 && !*words[0];
+	if (n == 0)
+		error = "which drive? [USER@]HOST:DEVICE";
+	else if (n > 1)
+		error = "only one drive; tape-mirror serves several";
+	else if (f->taken && has_options(f))
+		error = "options of the drive are for a [USER@]HOST:DEVICE: without one, it is "
+			"taken over as it is";
+	else if (is_specification(words[0]) && has_options(f))
+		error = "options of the drive are part of its specification, rmt:HOST:DEVICE?...";
+	if (error)
+		daemon_log(LOG_ERR, "%s", error);
+	return error ? -EINVAL : 0;
 }
 
 /* What means something in a specification is to mean nothing. */
@@ -85,11 +108,6 @@ static void add_word(FILE *text, const char *word)
 			fputc('\\', text);
 		fputc(*word, text);
 	}
-}
-
-static bool is_specification(const char *word)
-{
-	return strncmp(word, "rmt:", 4) == 0 && strchr(word + 4, ':');
 }
 
 static char *specification(const struct forwarder *f, const char *word)
@@ -116,13 +134,26 @@ static char *specification(const struct forwarder *f, const char *word)
 	return NULL;
 }
 
+static int refuse_taken(const char *spec, char **error)
+{
+	if (asprintf(error, "the unit has no drive of rmt but %s; tape-mirror --take-over "
+		     "serves that", spec) < 0)
+		*error = NULL;
+	return *error ? -EINVAL : -ENOMEM;
+}
+
 static int open_remote(void *own, char **words, size_t n, const struct pmt_keeper *keeper,
 		       struct pmt_drive **drive, char **error)
 {
-	_cleanup_free_ char *spec = is_specification(words[0]) ? strdup(words[0]) :
-					    specification(own, words[0]);
+	const struct forwarder *f = own;
+	_cleanup_free_ char *spec = NULL;
 
 	(void)n;
+	if (is_specification(words[0]))
+		return pmt_drive_open_kept(drive, words[0], keeper, error);
+	if (f->taken)
+		return refuse_taken(words[0], error);
+	spec = specification(f, words[0]);
 	return spec ? pmt_drive_open_kept(drive, spec, keeper, error) : -ENOMEM;
 }
 
@@ -137,7 +168,7 @@ static const struct daemon_ops rmt_forwarder = {
 
 int main(int argc, char **argv)
 {
-	struct forwarder forwarder = { { NULL } };
+	struct forwarder forwarder = { .taken = false };
 
 	return daemon_main(&rmt_forwarder, &forwarder, argc, argv);
 }

@@ -98,6 +98,8 @@ expect 2 "option 'os': expected linux or bsd, found 'sun os'" rmt-forwarder --os
 expect 2 "option 'rmt': expected no command= beside it" rmt-forwarder --rmt x --command y 0 a:b
 expect 1 'connection|severed' rmt-forwarder --command 'exit 3; # (a, b|c)?' 0 'a:b c?'
 expect 1 'column|severed' rmt-forwarder 0 'rmt:a:b?command=false'
+expect 2 'part of its specification' rmt-forwarder --os bsd 0 'rmt:a:b?command=false'
+expect 2 'taken over as it is' rmt-forwarder --take-over --os bsd 0
 
 expect 0 '^Usage: pmt-rmt ' pmt-rmt --help
 expect 0 '^pmt-rmt [0-9]' pmt-rmt -V
