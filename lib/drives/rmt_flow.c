@@ -586,7 +586,8 @@ static bool was_executed(struct pmt_remote *r, struct pmt_request *req, bool *lo
 		*lost = true;
 		if (attempts >= ATTEMPTS && pmt_wire_now() + wait > until)
 			return false;
-		pmt_remote_back_off(&wait);
+		if (attempts > 1 && r->recovery)
+			pmt_remote_back_off(&wait);
 	}
 	return false;
 }
