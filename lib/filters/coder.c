@@ -225,12 +225,11 @@ static void record_read(struct pmt_coder *c, struct pmt_cell *cell)
 	const struct pmt_result *result = &cell->req.result;
 
 	cell->state = PMT_CELL_DONE;
-	if (is_longer(cell) && !cell->again) {
-		cell->state = PMT_CELL_LONGER;
-	} else if (is_longer(cell)) {
+	if (is_longer(cell) && cell->again) {
 		cell->rc = pmt_cell_fail(cell, PMT_KEY_MEDIUM, 0x1100,
 					 "a record is longer than any that is written here");
-	} else if (cell->again && result->status == PMT_STATUS_CANCELLED) {
+	} else if (is_longer(cell) ||
+		   (cell->again && result->status == PMT_STATUS_CANCELLED)) {
 		cell->state = PMT_CELL_LONGER;
 	} else if (result->status == PMT_STATUS_GOOD) {
 		cell->coded_length = (uint32_t)(cell->req.cmd.length - result->residue);

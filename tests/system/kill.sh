@@ -153,7 +153,7 @@ case_killed_motion() {
 	ok mt -f "$NTAPE" rewind
 	exec 8<> "$NTAPE"
 	freeze "$SERVER"
-	"$top/build/plain/tests/fuzz/application" perform $fsf 1 <&8 &
+	"$top/build/plain/tests/fuzz/application" perform "$fsf" 1 <&8 &
 	mover=$!
 	echo "$mover" >> "$T/pids"
 	eventually 20 stuck "$mover" || fail "the motion is not held"
@@ -179,7 +179,7 @@ case_killed_behind_an_error() {
 	serve "delay?op=write&ms=1000|fault?op=write&at=1&error=medium|image:$T/a.tape?capacity=20M"
 	(
 		printf 111 >&8 && printf 222 >&8
-		"$top/build/plain/tests/fuzz/application" perform $weofi 1 <&8
+		"$top/build/plain/tests/fuzz/application" perform "$weofi" 1 <&8
 		echo > "$T/marked"
 		sleep 60
 	) 8> "$NTAPE" &
