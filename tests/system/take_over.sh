@@ -9,8 +9,10 @@
 . "$(dirname "$0")/oracle"
 
 # What a write(2) may take, in ms, with a hand-over in it.  It is short of a second
-# on a machine; this one is emulated, and does other things.
-PAUSE=$((5000 * patience))
+# on a machine; this one is emulated, and does other things.  Images are held to less:
+# half a second was measured here beside other work.
+PAUSE=5000
+PAUSE_OF_IMAGES=2000
 
 acknowledged() { [ "$(awk '{ print $1 }' "$T/acks" 2> /dev/null || echo 0)" -ge "$1" ]; }
 
@@ -42,11 +44,12 @@ writer() {
 	echo "$WRITER" >> "$T/pids"
 }
 
-# written RECORDS: it is done, and has not waited long
+# written RECORDS [MS]: it is done, and has not waited long
 written() {
+	local most=$((${2:-$PAUSE} * patience))
 	wait "$WRITER"
 	like "$(cat "$T/said")" "^$1 written, [0-9]* marked, ok, close ok$" "the writer"
-	[ "$(cat "$T/longest")" -le "$PAUSE" ] || fail "a write took $(cat "$T/longest") ms"
+	[ "$(cat "$T/longest")" -le "$most" ] || fail "a write took $(cat "$T/longest") ms"
 }
 
 # told CASE: it has passed; how long a write took belongs to the answer
@@ -65,7 +68,7 @@ case_under_writer() {
 		take_over "${SPECS[@]}"
 		is "$(kept server_pid)" "$SERVER" "who serves it"
 	done
-	written 400
+	written 400 "$PAUSE_OF_IMAGES"
 	eventually 10 answers || fail "no control socket"
 	stop_server
 	numbered "$T/a.tape" 400
