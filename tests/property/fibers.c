@@ -262,6 +262,14 @@ int __wrap_pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
 	return 0;
 }
 
+int __wrap_pthread_cond_broadcast(pthread_cond_t *cond)
+{
+	for (int i = 0; i < FIBERS_MAX; i++)
+		if (fibers[i].on == cond)
+			fibers[i].on = NULL;
+	return 0;
+}
+
 /* One of those who wait, and not more. */
 int __wrap_pthread_cond_signal(pthread_cond_t *cond)
 {

@@ -19,6 +19,7 @@ int __wrap_pthread_cond_init(pthread_cond_t *, const pthread_condattr_t *);
 int __wrap_pthread_cond_destroy(pthread_cond_t *);
 int __wrap_pthread_cond_wait(pthread_cond_t *, pthread_mutex_t *);
 int __wrap_pthread_cond_signal(pthread_cond_t *);
+int __wrap_pthread_cond_broadcast(pthread_cond_t *);
 
 /* slave.c */
 int __wrap_open64(const char *, int, ...);
