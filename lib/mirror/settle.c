@@ -155,6 +155,14 @@ static bool is_ahead(const struct mirror *m, unsigned int copy,
 	return false;
 }
 
+/* All have written, or were cut. */
+static void no_longer(struct mirror *m)
+{
+	for (unsigned int i = 0; i < m->n; i++)
+		if (m->copies[i].state == COPY_LONGER)
+			m->copies[i].state = COPY_OK;
+}
+
 /* A copy that failed may have written all the same: twins do not end alike then. */
 static bool has_tail(struct mirror *m, const struct pmt_place *place)
 {
@@ -186,6 +194,7 @@ static bool cut_back(struct mirror *m, const struct slot *exception, uint64_t do
 		return true;
 	mirror_ask_all(m, &cut);
 	m->tails = false;
+	no_longer(m);
 	for (unsigned int i = 0; i < m->n; i++)
 		if (is_healthy(&m->copies[i]) && mirror_is_check(&m->copies[i].own)) {
 			mirror_mark(m, &m->copies[i], &m->copies[i].own.req, false);
@@ -239,6 +248,8 @@ static void publish_exception(struct mirror *m, struct slot *slot)
 	struct pmt_result result = telling_part(m, slot, failed)->req.result;
 
 	complete_before(m, slot);
+	if (done)
+		no_longer(m);
 	m->tails = m->tails || (failed && has_tail(m, &place));
 	m->stands = cut_back(m, slot, done, &place) && !failed && mirror_is_known(&place);
 	m->stand = place;

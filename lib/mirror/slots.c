@@ -173,7 +173,7 @@ static bool may_begin(struct mirror *m, const struct pmt_command *cmd)
 	if (flight && !mirror_streams_behind(cmd, &flight->cmd))
 		return false;
 	/* Of the reader that was there at need. */
-	if (!m->used && mirror_for_reader(cmd) && m->copies[m->reader].state != COPY_OK)
+	if (!flight && mirror_for_reader(cmd) && m->copies[m->reader].state != COPY_OK)
 		mirror_choose_reader(m);
 	if (m->used && (cmd->flags & PMT_CMD_HERE))
 		return false;
