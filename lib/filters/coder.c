@@ -25,6 +25,10 @@
  * the length.  What is behind it was cancelled meanwhile, so it must end in an exception:
  * if it was cancelled it is read again, and if it turns out to fit it is a failure.
  *
+ * Write-once media.  After a crash commands are repeated, and such a drive tells what it
+ * has by comparing.  Coded again, a record is another one, so it would be refused, and
+ * what was acknowledged be lost: nothing is written to them.  They can be read.
+ *
  * Errands.  What must wait for the child's answer, to find a place or to look at what
  * is on the tape, is done by a thread of the pool when nothing is in flight, and
  * nothing is begun meanwhile.
@@ -237,8 +241,22 @@ static void record_read(struct pmt_coder *c, struct pmt_cell *cell)
 	}
 }
 
-static void renew_limits(struct pmt_coder *c, unsigned int op)
+/* Of an answer to TEST or LOAD. */
+static void note_medium(struct pmt_coder *c, const struct pmt_request *req)
 {
+	const struct pmt_result *result = &req->result;
+	bool told = result->status == PMT_STATUS_GOOD &&
+		    (req->cmd.op == PMT_OP_TEST || req->cmd.op == PMT_OP_LOAD);
+
+	if (!told && req->cmd.op == PMT_OP_TEST)
+		return;
+	c->asked = told;
+	c->once = told && (result->medium_flags & PMT_MEDIUM_WORM);
+}
+
+static void renew_limits(struct pmt_coder *c, const struct pmt_request *req)
+{
+	unsigned int op = req->cmd.op;
 	struct pmt_limits limits;
 
 	if (op != PMT_OP_TEST && op != PMT_OP_LOAD && op != PMT_OP_UNLOAD &&
@@ -247,6 +265,7 @@ static void renew_limits(struct pmt_coder *c, unsigned int op)
 	pmt_drive_limits(c->drive.child, &limits);
 	pthread_mutex_lock(&c->lock);
 	c->below = limits;
+	note_medium(c, req);
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -255,7 +274,7 @@ static void cell_back(struct pmt_request *req)
 	struct pmt_cell *cell = req->context;
 	struct pmt_coder *c = cell->coder;
 
-	renew_limits(c, req->cmd.op);
+	renew_limits(c, req);
 	if (c->codec->done && is_alone(&req->cmd))
 		c->codec->done(c, req);
 	pthread_mutex_lock(&c->lock);
@@ -330,6 +349,23 @@ static void find_place(struct pmt_coder *c, struct pmt_cell *errand)
 					   "without which nothing is written");
 }
 
+/* It is told; or else what is to be written will be refused for the same reason. */
+static void ask_medium(struct pmt_coder *c, struct pmt_cell *errand)
+{
+	struct pmt_request req = { .cmd = { .op = PMT_OP_TEST, .place = errand->place } };
+	const struct pmt_result *result = &req.result;
+
+	req.result = pmt_coder_ask(c, &req.cmd, NULL);
+	if (result->status == PMT_STATUS_CHECK && result->key == PMT_KEY_ATTENTION)
+		errand->rc = pmt_cell_fail(errand, result->key,
+					   (unsigned int)result->asc << 8 | result->ascq,
+					   "attention before writing");
+	pthread_mutex_lock(&c->lock);
+	note_medium(c, &req);
+	c->asked = !errand->rc;
+	pthread_mutex_unlock(&c->lock);
+}
+
 static void note_failure(struct pmt_coder *c, const struct pmt_cell *cell)
 {
 	const char *op = cell->up ? pmt_op_name(cell->up->cmd.op) : "look before writing,";
@@ -349,21 +385,24 @@ static void run_errand(struct pmt_task *task, unsigned int thread)
 {
 	struct pmt_cell *errand = (void *)((char *)task - offsetof(struct pmt_cell, task));
 	struct pmt_coder *c = errand->coder;
-	bool finding = errand->place.lbn == PMT_UNKNOWN ||
-		       (errand->req.cmd.flags & PMT_CMD_HERE);
+	bool asking = errand->req.cmd.op == PMT_OP_TEST;
+	bool finding = !asking && (errand->place.lbn == PMT_UNKNOWN ||
+				   (errand->req.cmd.flags & PMT_CMD_HERE));
 
 	(void)thread;
-	if (finding)
+	if (asking)
+		ask_medium(c, errand);
+	else if (finding)
 		find_place(c, errand);
 	else
 		errand->rc = make_room(errand, c->below.record_max);
-	if (!finding && errand->rc == 0)
+	if (!asking && !finding && errand->rc == 0)
 		errand->rc = c->codec->look(c, errand);
 	forget_room(errand);
 	pthread_mutex_lock(&c->lock);
 	c->on_errand = false;
 	c->found = c->found || finding;
-	c->looked = !finding;
+	c->looked = !finding && !asking;
 	if (finding)
 		c->at = errand->place;
 	if (errand->rc) {
@@ -389,7 +428,7 @@ static void set_out(struct pmt_coder *c, const struct pmt_command *cmd,
 	errand->rc = 0;
 	errand->task.run = run_errand;
 	c->on_errand = true;
-	c->strayed = true;
+	c->strayed = c->strayed || cmd->op != PMT_OP_TEST;
 	pmt_pool_add(c->pool, &errand->task);
 }
 
@@ -536,6 +575,19 @@ static bool begin_read(struct pmt_coder *c, struct pmt_cell *cell)
 /* Is everything known that the codec needs?  Else it is being found out. */
 static bool is_prepared(struct pmt_coder *c, struct pmt_cell *cell)
 {
+	static const struct pmt_command test = { .op = PMT_OP_TEST };
+
+	if (!c->asked) {
+		if (!c->used)
+			set_out(c, &test, &cell->place);
+		return false;
+	}
+	if (c->once) {
+		cell->rc = pmt_cell_fail(cell, PMT_KEY_PROTECT, 0x3005, "the tape is "
+					 "write-once, and a record would not be the same "
+					 "when it is written again: use another tape");
+		return true;
+	}
 	if (c->codec->places && !c->found &&
 	    (cell->place.lbn == PMT_UNKNOWN || (cell->req.cmd.flags & PMT_CMD_HERE))) {
 		set_out(c, &cell->req.cmd, &cell->place);
@@ -815,6 +867,10 @@ static void finish(struct pmt_coder *c, struct pmt_cell *cell)
 		struct pmt_place place = result->place;
 		uint32_t cookie = result->cookie;
 
+		if (c->strayed && !cell->part && place_known(&cell->place)) {
+			cell->place.generation = place.generation;
+			place = cell->place;
+		}
 		pmt_result_check(cell->up, cell->key, cell->asc, cell->ascq);
 		*result = cell->up->result;
 		result->place = place;
@@ -1058,7 +1114,7 @@ int pmt_coder_attach(struct pmt_drive *drive, const struct pmt_session *session)
 	struct pmt_coder *c = coder_of(drive);
 
 	pmt_drive_limits(drive->child, &c->below);
-	c->frozen = c->failed = c->strayed = c->cancelling = false;
+	c->frozen = c->failed = c->strayed = c->cancelling = c->asked = false;
 	c->stand.lbn = c->stand.file = c->stand.block = PMT_UNKNOWN;
 	c->cookie = session->cookie;
 	if (largest(c))

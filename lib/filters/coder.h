@@ -97,6 +97,7 @@ struct pmt_coder {
 	uint32_t begun;			/* of its records */
 	struct pmt_place at;		/* its place, if found */
 	bool found, looked;
+	bool asked, once;		/* about the medium, which is written once */
 	uint8_t verdict[3];		/* key, ASC, ASCQ that it is refused with, if key */
 	struct pmt_cell *cells;		/* a ring: used from head on, the first sent given
 					 * to the child */

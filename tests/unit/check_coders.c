@@ -496,6 +496,34 @@ START_TEST(refused_freeze)
 }
 END_TEST
 
+/* Write-once media could not tell a repeated record: nothing is written, all is read. */
+START_TEST(written_once)
+{
+	struct mem_medium *medium = mem_medium("a");
+	char buffer[10];
+
+	open_spec(pipes[_i]);
+	ck_good(rig_write(&rig, "before"));
+	ck_good(rig_marks(&rig, 1));
+	medium->worm = mem_medium("b")->worm = true;
+	reopen(&rig, pipes[_i]);
+	rig_write(&rig, "behind");
+	ck_sense(PMT_KEY_PROTECT, 0x30, 0x05);
+	ck_assert_int_eq(rig.result.residue, 6);
+	ck_assert_uint_eq(rig.result.place.lbn, 2);
+	ck_assert_uint_eq(medium->volume.n, 2);
+	ck_good(rig_op(&rig, PMT_OP_REWIND));
+	ck_good(rig_read(&rig, buffer, sizeof(buffer)));
+	ck_assert_int_eq(memcmp(buffer, "before", 6), 0);
+	/* The next tape is another one. */
+	ck_good(rig_op(&rig, PMT_OP_UNLOAD));
+	medium->worm = medium->absent = false;
+	mem_medium("b")->worm = mem_medium("b")->absent = false;
+	ck_good(rig_op(&rig, PMT_OP_LOAD));
+	ck_good(rig_write(&rig, "over"));
+}
+END_TEST
+
 /* A record that is long where it is kept, but says that it is not. */
 START_TEST(longer_than_it_says)
 {
@@ -547,6 +575,7 @@ START_TEST(cancelled_when_asked)
 
 	mem_medium("a")->jitter = 2000;
 	open_spec(pipes[_i]);
+	ck_good(rig_op(&rig, PMT_OP_TEST));	/* else that is done first */
 	submit_many(PMT_OP_WRITE, 100);
 	rig.drive->ops->cancel(rig.drive, rig.number);
 	wait_many();
@@ -1132,6 +1161,7 @@ START_TEST(appended_to_plain)
 	rig_write(&rig, "secret");
 	ck_sense(PMT_KEY_PROTECT, 0x74, 2);
 	ck_assert_int_eq(rig.result.residue, 6);
+	ck_assert_uint_eq(rig.result.place.lbn, 2);
 	ck_assert_uint_eq(mem_medium("a")->volume.n, 2);
 	ck_good(rig_op(&rig, PMT_OP_REWIND));
 	go_back_and_write(0, 1);
@@ -1349,6 +1379,7 @@ int main(void)
 	tcase_add_loop_test(tests, many_at_once, 0, 2 * N(pipes));
 	tcase_add_loop_test(tests, exceptions_freeze, 0, 3);
 	tcase_add_loop_test(tests, refused_freeze, 0, N(pipes));
+	tcase_add_loop_test(tests, written_once, 0, N(pipes));
 	tcase_add_test(tests, longer_than_it_says);
 	tcase_add_test(tests, longer_than_the_limit);
 	tcase_add_loop_test(tests, cancelled_when_asked, 0, N(pipes));
