@@ -26,6 +26,10 @@
  * same place only one fits.  The epoch before an append is looked up on the tape: the
  * record before the place is read, if it was not the last to be read anyway.
  *
+ * Before the first record of a tape is given out, its recording is learnt from the first
+ * on it; and a READ that met a mark looks at the record behind it, which says how many
+ * marks there should be.
+ *
  * Cut off: end of data behind a record is an error where this filter has not written
  * that end itself, as a filemark ends all that was finished.  A tape that was cut behind
  * a filemark, and one that was replaced as a whole by an older state of itself, look as
@@ -50,7 +54,8 @@
 #define EPOCH_BYTES 16
 #define NONCE_BYTES crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
 #define TAG_BYTES crypto_aead_xchacha20poly1305_ietf_ABYTES
-#define MARKS_MAX 1024u		/* that are gone back over, to look */
+#define MARKS_MAX 1024u		/* that are gone over, to look */
+#define UNREADABLE_MAX 4u	/* records, too */
 
 /* SSC's; 74/04: the integrity is not there. */
 #define ALTERED PMT_KEY_MEDIUM, 0x7404
@@ -89,6 +94,7 @@ struct aead {
 	uint64_t generation;
 	uint32_t partition;
 	bool known;			/* recording */
+	bool tried;			/* ... to learn it from the first record */
 	uint8_t recording[RECORDING_BYTES];
 	struct epoch *epochs;		/* by number, rising */
 	size_t n_epochs, size;
@@ -109,7 +115,7 @@ static struct aead *aead_of(struct pmt_coder *c)
 
 static void forget(struct aead *aead)
 {
-	aead->known = aead->writing = false;
+	aead->known = aead->tried = aead->writing = false;
 	aead->n_epochs = 0;
 	aead->looked = aead->next = aead->end = PMT_UNKNOWN;
 }
@@ -384,6 +390,12 @@ static struct pmt_place place_of(const struct pmt_cell *cell)
 	return place;
 }
 
+static bool has_place(const struct pmt_place *place)
+{
+	return place->lbn != PMT_UNKNOWN ||
+	       (place->file != PMT_UNKNOWN && place->block != PMT_UNKNOWN);
+}
+
 static int check_place(struct pmt_cell *cell, const struct head *head,
 		       const struct pmt_place *place)
 {
@@ -452,15 +464,17 @@ static int aead_end(struct pmt_coder *c, struct pmt_cell *cell)
 
 /* Looking */
 
-/* 0 a record, in the cell; 1 a mark; -errno. */
-static int read_back(struct pmt_coder *c, struct pmt_cell *cell)
+/* 0 a record, in the cell; 1 a mark; -errno.  What was cancelled was not meant. */
+static int read_at(struct pmt_coder *c, struct pmt_cell *cell)
 {
 	struct pmt_command cmd = { .op = PMT_OP_READ, .place = cell->place };
 	struct pmt_result *result = &cell->req.result;
 
 	cmd.length = (uint32_t)(cell->coded_size < PMT_RECORD_MAX ? cell->coded_size :
 								    PMT_RECORD_MAX);
-	*result = pmt_coder_ask(c, &cmd, cell->coded);
+	do
+		*result = pmt_coder_ask(c, &cmd, cell->coded);
+	while (result->status == PMT_STATUS_CANCELLED);
 	if (result->status == PMT_STATUS_GOOD) {
 		cell->coded_length = (uint32_t)(cmd.length - result->residue);
 		cell->size = 0;
@@ -472,8 +486,7 @@ static int read_back(struct pmt_coder *c, struct pmt_cell *cell)
 		return pmt_cell_fail(cell, ALTERED, "a record is longer than any that is "
 				     "written here");
 	return pmt_cell_fail(cell, result->key, (unsigned int)result->asc << 8 | result->ascq,
-			     "the record before cannot be read, and without it nothing can be "
-			     "appended");
+			     "a record cannot be read that would tell what belongs here");
 }
 
 /*
@@ -489,10 +502,95 @@ static bool refuses_itself(const struct pmt_cell *cell, const struct pmt_place *
 		cell->req.result.place.generation > to->generation);
 }
 
-/* The last record before the place says which epoch is the last. */
-static int aead_look(struct pmt_coder *c, struct pmt_cell *cell)
+static void step(struct pmt_place *place)
+{
+	place->lbn += place->lbn != PMT_UNKNOWN;
+	place->block += place->block != PMT_UNKNOWN;
+}
+
+/* From the cell's place on to a record.  0: in the cell, whose place it is; 1: none is. */
+static int next_record(struct pmt_coder *c, struct pmt_cell *cell)
+{
+	unsigned int bad = 0;
+
+	for (unsigned int n = 0; n < MARKS_MAX; n++) {
+		int rc = read_at(c, cell);
+
+		if (rc == 0 || cell->key == PMT_KEY_BLANK)
+			return rc ? 1 : 0;
+		if (rc == 1 && !has_place(&cell->req.result.place))
+			return 1;
+		if (rc == 1)
+			cell->place = cell->req.result.place;
+		else if ((cell->key == PMT_KEY_MEDIUM || cell->key == PMT_KEY_PROTECT) &&
+			 bad++ < UNREADABLE_MAX)
+			step(&cell->place);
+		else
+			return rc;
+		cell->key = 0;
+	}
+	return 1;
+}
+
+static int take_in_unlocked(struct aead *aead, struct pmt_cell *cell)
+{
+	int rc;
+
+	pthread_mutex_lock(&aead->coder.lock);
+	rc = take_in(aead, cell, &cell->place);
+	pthread_mutex_unlock(&aead->coder.lock);
+	return rc;
+}
+
+/* Before the first READ: of which recording is the tape? */
+static int look_at_first(struct aead *aead, struct pmt_cell *cell)
+{
+	struct pmt_place to = cell->place;
+	int rc;
+
+	cell->place.lbn = cell->place.file = cell->place.block = 0;
+	cell->key = 0;
+	rc = next_record(&aead->coder, cell);
+	if (rc == 0)
+		return take_in_unlocked(aead, cell);
+	if (rc < 0 && cell->key == PMT_KEY_ATTENTION && !refuses_itself(cell, &to))
+		return rc;
+	if (rc < 0)
+		pmt_log(LOG_WARNING, "%s: the beginning of the tape cannot be read, so it is "
+			"not known of which recording it is; the first record that is read "
+			"tells", aead->coder.drive.text);
+	pthread_mutex_lock(&aead->coder.lock);
+	turn_to(aead, &to);
+	aead->tried = true;
+	pthread_mutex_unlock(&aead->coder.lock);
+	return 0;
+}
+
+static int aead_expect(struct pmt_coder *c, const struct pmt_cell *cell)
 {
 	struct aead *aead = aead_of(c);
+
+	if (!cell->place.lbn || !has_place(&cell->place) ||
+	    (cell->req.cmd.flags & PMT_CMD_HERE))
+		return 0;
+	turn_to(aead, &cell->place);
+	return aead->known || aead->tried ? 0 : -EAGAIN;
+}
+
+/* Marks are not authenticated, but the record behind them tells how many there are. */
+static int aead_behind(struct pmt_coder *c, struct pmt_cell *cell)
+{
+	int rc;
+
+	cell->key = 0;
+	rc = next_record(c, cell);
+	return rc ? (rc < 0 ? rc : 0) : take_in_unlocked(aead_of(c), cell);
+}
+
+/* The last record before the place says which epoch is the last. */
+static int look_before(struct aead *aead, struct pmt_cell *cell)
+{
+	struct pmt_coder *c = &aead->coder;
 	struct pmt_place to = cell->place;
 	unsigned int marks = 0;
 	int rc = 1;
@@ -500,7 +598,7 @@ static int aead_look(struct pmt_coder *c, struct pmt_cell *cell)
 	while (rc == 1 && cell->place.lbn && marks++ < MARKS_MAX) {
 		cell->place.lbn--;
 		cell->place.file = cell->place.block = cell->place.lbn ? PMT_UNKNOWN : 0;
-		rc = read_back(c, cell);
+		rc = read_at(c, cell);
 	}
 	pthread_mutex_lock(&c->lock);
 	turn_to(aead, &to);
@@ -515,6 +613,12 @@ static int aead_look(struct pmt_coder *c, struct pmt_cell *cell)
 		aead->looked = to.lbn;
 	pthread_mutex_unlock(&c->lock);
 	return rc < 0 ? rc : 0;
+}
+
+static int aead_look(struct pmt_coder *c, struct pmt_cell *cell)
+{
+	return cell->req.cmd.op == PMT_OP_READ ? look_at_first(aead_of(c), cell) :
+						 look_before(aead_of(c), cell);
 }
 
 /* Keys */
@@ -579,10 +683,12 @@ static const struct pmt_codec codec = {
 	.head = sizeof(struct head),
 	.places = true,
 	.prepare = aead_prepare,
+	.expect = aead_expect,
 	.look = aead_look,
 	.encode = aead_encode,
 	.decode = aead_decode,
 	.accept = aead_accept,
+	.behind = aead_behind,
 	.end = aead_end,
 	.other = aead_other,
 	.done = aead_done,

@@ -224,6 +224,14 @@ static bool is_longer(const struct pmt_cell *cell)
 	       (result->sense & PMT_SENSE_ILI) && result->residue < 0;
 }
 
+static bool is_mark(const struct pmt_cell *cell)
+{
+	const struct pmt_result *result = &cell->req.result;
+
+	return result->status == PMT_STATUS_CHECK && result->key == PMT_KEY_NONE &&
+	       (result->sense & PMT_SENSE_FILEMARK) && place_known(&result->place);
+}
+
 static void record_read(struct pmt_coder *c, struct pmt_cell *cell)
 {
 	const struct pmt_result *result = &cell->req.result;
@@ -232,6 +240,8 @@ static void record_read(struct pmt_coder *c, struct pmt_cell *cell)
 	if (is_longer(cell) && cell->again) {
 		cell->rc = pmt_cell_fail(cell, PMT_KEY_MEDIUM, 0x1100,
 					 "a record is longer than any that is written here");
+	} else if (c->codec->behind && is_mark(cell)) {
+		cell->state = PMT_CELL_MARK;
 	} else if (is_longer(cell) ||
 		   (cell->again && result->status == PMT_STATUS_CANCELLED)) {
 		cell->state = PMT_CELL_LONGER;
@@ -386,8 +396,10 @@ static void run_errand(struct pmt_task *task, unsigned int thread)
 	struct pmt_cell *errand = (void *)((char *)task - offsetof(struct pmt_cell, task));
 	struct pmt_coder *c = errand->coder;
 	bool asking = errand->req.cmd.op == PMT_OP_TEST;
-	bool finding = !asking && (errand->place.lbn == PMT_UNKNOWN ||
-				   (errand->req.cmd.flags & PMT_CMD_HERE));
+	bool reading = errand->req.cmd.op == PMT_OP_READ;
+	bool finding = !asking && !reading &&
+		       (errand->place.lbn == PMT_UNKNOWN ||
+			(errand->req.cmd.flags & PMT_CMD_HERE));
 
 	(void)thread;
 	if (asking)
@@ -560,6 +572,11 @@ static bool begin_read(struct pmt_coder *c, struct pmt_cell *cell)
 	uint64_t ask;
 
 	set_record(c, cell);
+	if (c->codec->expect && !c->looked && c->codec->expect(c, cell) == -EAGAIN) {
+		if (!c->used)
+			set_out(c, &cell->req.cmd, &cell->place);
+		return false;
+	}
 	ask = (uint64_t)cell->size + c->codec->head;
 	if (ask > c->below.record_max || !place_known(&cell->place))
 		ask = c->below.record_max;
@@ -750,12 +767,55 @@ static void send_longer(struct pmt_coder *c)
 	}
 }
 
+static void run_behind(struct pmt_task *task, unsigned int thread)
+{
+	struct pmt_cell *errand = (void *)((char *)task - offsetof(struct pmt_cell, task));
+	struct pmt_coder *c = errand->coder;
+	struct pmt_cell *cell = cell_at(c, 0);
+
+	(void)thread;
+	errand->rc = make_room(errand, c->below.record_max);
+	if (errand->rc == 0)
+		errand->rc = c->codec->behind(c, errand);
+	forget_room(errand);
+	pthread_mutex_lock(&c->lock);
+	c->on_errand = false;
+	if (errand->rc)
+		cell->rc = pmt_cell_fail(cell, errand->key,
+					 (unsigned int)errand->asc << 8 | errand->ascq,
+					 "%s", errand->why);
+	cell->state = PMT_CELL_DONE;
+	advance(c);
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* The first is a mark, and the child is quiet. */
+static void look_behind(struct pmt_coder *c)
+{
+	struct pmt_cell *errand = &c->errand;
+
+	if (c->with_child || !c->used || cell_at(c, 0)->state != PMT_CELL_MARK || c->on_errand)
+		return;
+	if (c->failed) {
+		cell_at(c, 0)->state = PMT_CELL_DONE;
+		return;
+	}
+	pmt_worker_resume(c->worker);
+	errand->coder = c;
+	errand->place = cell_at(c, 0)->req.result.place;
+	errand->rc = 0;
+	errand->task.run = run_behind;
+	c->on_errand = c->strayed = true;
+	pmt_pool_add(c->pool, &errand->task);
+}
+
 static void pump(struct pmt_coder *c)
 {
 	while (begin(c))
 		;
 	send_ready(c);
 	send_longer(c);
+	look_behind(c);
 }
 
 /* Results */
@@ -889,9 +949,15 @@ static void finish(struct pmt_coder *c, struct pmt_cell *cell)
 	result->residue = residue(cell);
 }
 
+/* By the child, which then stands behind it, be it a mark. */
+static bool was_done(const struct pmt_cell *cell)
+{
+	return cell->req.result.status != PMT_STATUS_CANCELLED;
+}
+
 static void settle_cancelled(struct pmt_coder *c, struct pmt_cell *cell)
 {
-	c->strayed = c->strayed || cell->part || cell->req.result.status == PMT_STATUS_GOOD;
+	c->strayed = c->strayed || cell->part || was_done(cell);
 	pmt_result_cancelled(cell->up);
 	c->result = cell->up->result;
 	c->settled = true;
@@ -903,7 +969,7 @@ static void account(struct pmt_coder *c, struct pmt_cell *cell)
 	struct pmt_result before = c->result;
 
 	if (c->settled) {
-		c->strayed = c->strayed || cell->req.result.status == PMT_STATUS_GOOD;
+		c->strayed = c->strayed || was_done(cell);
 		return;
 	}
 	if (c->failed || (cell->req.result.status == PMT_STATUS_CANCELLED && !cell->rc)) {
@@ -912,6 +978,7 @@ static void account(struct pmt_coder *c, struct pmt_cell *cell)
 	}
 	finish(c, cell);
 	c->result = cell->req.result;
+	c->own = cell->rc || cell->refused;
 	if (c->result.status == PMT_STATUS_CHECK)
 		c->settled = c->failed = c->frozen = true;
 	else if (cell->part)
@@ -937,7 +1004,7 @@ static void note_stand(struct pmt_coder *c, const struct pmt_request *up)
 {
 	if (up->result.status == PMT_STATUS_CANCELLED || stays(&up->cmd))
 		return;
-	if (!place_known(&c->stand) && !tells_place(&up->result))
+	if (!place_known(&c->stand) && !c->own && !tells_place(&up->result))
 		return;
 	c->stand = up->result.place;
 	if (up->result.status == PMT_STATUS_GOOD)
@@ -962,6 +1029,7 @@ static void retire(struct pmt_coder *c)
 	c->settled = false;
 	memset(&c->result, 0, sizeof(c->result));
 	note_stand(c, up);
+	c->own = false;
 	c->queue = up->next;
 	if (!c->queue)
 		c->queue_end = &c->queue;

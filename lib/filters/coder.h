@@ -44,6 +44,7 @@ struct pmt_cell {
 		PMT_CELL_READY,		/* for the child */
 		PMT_CELL_SENT,
 		PMT_CELL_LONGER,	/* than the memory: to be read again */
+		PMT_CELL_MARK,		/* was met: to look behind it */
 		PMT_CELL_DONE,
 	} state;
 };
@@ -57,8 +58,10 @@ struct pmt_codec {
 	bool places;			/* has to know the LBN of what is written */
 	/* The record is going to be written; -EAGAIN: not before look(). */
 	int (*prepare)(struct pmt_coder *, struct pmt_cell *);
+	/* A READ is going to begin at the cell's place; -EAGAIN: not before look(). */
+	int (*expect)(struct pmt_coder *, const struct pmt_cell *);
 	/*
-	 * Alone with the child, not locked; asks it by pmt_coder_ask().  The cell's
+	 * Alone with the child, not locked, before the WRITE or READ of the cell; asks it by pmt_coder_ask().  The cell's
 	 * memory holds the largest record there can be.
 	 */
 	int (*look)(struct pmt_coder *, struct pmt_cell *);
@@ -68,6 +71,8 @@ struct pmt_codec {
 	int (*decode)(struct pmt_coder *, struct pmt_cell *, unsigned int thread);
 	/* What was decoded comes in its turn. */
 	int (*accept)(struct pmt_coder *, struct pmt_cell *);
+	/* As look(): a READ has met a mark, behind which the cell's place is. */
+	int (*behind)(struct pmt_coder *, struct pmt_cell *);
 	/* A READ has met end of data, at the cell's place. */
 	int (*end)(struct pmt_coder *, struct pmt_cell *);
 	/* A command without records is begun. */
@@ -119,6 +124,7 @@ struct pmt_coder {
 	uint32_t cancel;
 	struct pmt_result result;	/* of the first in the queue, as far as it is */
 	bool settled;			/* it is what will be answered */
+	bool own;			/* it is the coder's: the child's place is right */
 	struct pmt_place stand;		/* the unit, after what is published */
 	bool strayed;			/* the child may stand elsewhere */
 	uint32_t cookie;		/* of the child's last result */

@@ -894,7 +894,70 @@ START_TEST(mark_for_a_record)
 	write_tape(TAPE);
 	take_out(1);
 	put_in(1, &mark);
-	ck_found(2, PMT_KEY_MEDIUM, 4);
+	ck_found(1, PMT_KEY_MEDIUM, 4);
+}
+END_TEST
+
+/* The end of a file, of marks: it is no clean end of it. */
+START_TEST(marks_for_records)
+{
+	struct mem_record mark = { .mark = true };
+
+	write_tape(TAPE);
+	for (uint64_t lbn = 1; lbn < 3; lbn++) {
+		take_out(lbn);
+		put_in(lbn, &mark);
+	}
+	ck_found(1, PMT_KEY_MEDIUM, 4);
+	/* What is behind, and can not be read, tells nothing: the next that can. */
+	record(4)->data[HEAD] ^= 1;
+	ck_found(1, PMT_KEY_MEDIUM, 4);
+}
+END_TEST
+
+/* Of the last file: as the manual says, this can not be seen. */
+START_TEST(marks_for_the_last_records)
+{
+	struct mem_record mark = { .mark = true };
+
+	write_tape(TAPE);
+	take_out(6);
+	put_in(6, &mark);
+	ck_assert_int_eq(first_bad(TAPE), -1);
+}
+END_TEST
+
+/* A whole file of another tape, by a server that reads no other. */
+START_TEST(file_of_another_tape)
+{
+	struct mem_record other[3];
+	char buffer[400];
+
+	write_tape(TAPE);
+	for (uint64_t i = 0; i < 3; i++)
+		copy_record(&other[i], record(4 + i));
+	rig_close(&rig);
+	rig.session.place = (struct pmt_place){ .generation = 1 };
+	write_tape(TAPE);
+	for (uint64_t i = 0; i < 3; i++) {
+		free(record(4 + i)->data);
+		*record(4 + i) = other[i];
+	}
+	rig_close(&rig);
+	open_spec(TAPE);
+	ck_good(rig_locate(&rig, 4));
+	for (int i = 0; i < 2; i++) {
+		rig_read(&rig, buffer, sizeof(buffer));
+		ck_sense(PMT_KEY_MEDIUM, 0x74, 4);
+	}
+	/* Where the first can not be read, another one tells. */
+	rig_close(&rig);
+	for (uint64_t i = 0; i < 7; i++)
+		if (!record(i)->mark && (i < 4 || i == 5))
+			record(i)->data[HEAD] ^= 1;
+	open_spec(TAPE);
+	ck_good(rig_locate(&rig, 6));
+	ck_good(rig_read(&rig, buffer, sizeof(buffer)));
 }
 END_TEST
 
@@ -1008,7 +1071,7 @@ START_TEST(older_tail)
 	put_in(8, &old[0]);
 	put_in(9, &old[1]);
 	free(old[0].data);
-	ck_found(8, PMT_KEY_MEDIUM, 4);
+	ck_found(7, PMT_KEY_MEDIUM, 4);
 }
 END_TEST
 
@@ -1348,6 +1411,9 @@ static TCase *tampering(void)
 	tcase_add_test(tests, repeated);
 	tcase_add_test(tests, mark_dropped);
 	tcase_add_test(tests, mark_for_a_record);
+	tcase_add_test(tests, marks_for_records);
+	tcase_add_test(tests, marks_for_the_last_records);
+	tcase_add_test(tests, file_of_another_tape);
 	tcase_add_test(tests, cut_in_a_file);
 	tcase_add_test(tests, cut_behind_a_mark);
 	tcase_add_test(tests, plain_record);
