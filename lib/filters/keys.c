@@ -130,11 +130,14 @@ static ssize_t read_command(const char *command, char *text, const char *who)
 	close(ends[1]);
 	if (rc == 0) {
 		n = read_all(ends[0], text);
+		close(ends[0]);		/* it may have more, and wait to be rid of it */
 		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 			;
 	}
-	close(ends[0]);
-	if (rc == 0 && n >= 0 && status == 0)
+	if (rc)
+		close(ends[0]);
+	/* Too long: read_keys() says so, whatever the command made of it. */
+	if (rc == 0 && (n == (ssize_t)TEXT_MAX || (n >= 0 && status == 0)))
 		return n;
 	pmt_log(LOG_ERR, "%s: the command that tells the keys failed: %s %d", who,
 		rc || n < 0 ? "error" : "status", rc ? -rc : n < 0 ? (int)-n : status);

@@ -1310,6 +1310,8 @@ START_TEST(sources)
 	ck_assert_int_eq(open_with("command:cat\\ #/keys;\\ exit\\ 3"), -EIO);
 	ck_assert_ptr_nonnull(strstr(said, "status"));
 	ck_assert_int_eq(open_with("command:true"), -EINVAL);
+	ck_assert_int_eq(open_with("command:head\\ -c\\ 200000\\ /dev/zero"), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(said, "too long"));
 	ck_assert_int_eq(open_with("file:#/none"), -ENOENT);
 	put_file("open", KEY_A "\n", 0640);
 	ck_assert_int_eq(open_with("file:#/open"), -EACCES);
