@@ -375,6 +375,31 @@ static void describe(const struct pmt_reader *reader, const struct pmt_request *
 	object->data = req->data;
 }
 
+/* Data ends behind a record, where it is known that it should not (aead). */
+static bool is_cut_off(const struct pmt_result *result)
+{
+	return result->key == PMT_KEY_MEDIUM && result->asc == 0x14 && result->ascq == 0x03;
+}
+
+/* So it is on each volume that was full within a file; behind the last it is damage. */
+static int take_cut_off(struct pmt_reader *reader, const struct pmt_request *req,
+			struct pmt_object *object)
+{
+	int rc;
+
+	describe(reader, req, PMT_OBJECT_DAMAGED, object);
+	reader->flow.place = req->cmd.place;
+	rc = volume_ended(reader);
+	if (rc == 0 && reader->ended)
+		return 1;
+	if (rc == 0)
+		pmt_log(LOG_WARNING, "%s: the volume before this one ended at %s without a "
+			"filemark", reader->flow.drive->text,
+			pmt_place_text(&object->place).text);
+	pmt_flow_take_back(&reader->flow);
+	return rc;
+}
+
 /* An exception.  1: there is an object; 0: read on; -errno. */
 static int take_check(struct pmt_reader *reader, const struct pmt_request *req,
 		      struct pmt_object *object)
@@ -388,6 +413,8 @@ static int take_check(struct pmt_reader *reader, const struct pmt_request *req,
 		go_on_behind(reader, req, true);
 		return 1;
 	}
+	if (is_cut_off(result) && reader->walk.volumes)
+		return take_cut_off(reader, req, object);
 	if (result->key == PMT_KEY_MEDIUM && result->asc != 0x3b) {
 		describe(reader, req, PMT_OBJECT_DAMAGED, object);
 		rc = pass_damage(reader, req);

@@ -414,6 +414,31 @@ START_TEST(volumes_are_read_in_a_row)
 }
 END_TEST
 
+#define AEAD "aead?threads=1&key=command:echo\\ 0123456789abcdef0123456789abcdef" \
+	"0123456789abcdef0123456789abcdef|"
+
+/* Encrypted ones, too, which end within a file. */
+START_TEST(encrypted_volumes_are_read_in_a_row)
+{
+	const char *const specs[] = { "mem:a", spec(AEAD "image:%s", "v%d.tape") };
+	struct pmt_copy wish = whole;
+	struct pmt_walk row = whole.walk;
+
+	tape("a", "99999999m", 5000);
+	wish.spread = true;
+	ck_assert_int_eq(copy_as("mem:a", spec(AEAD "image:%s?capacity=200K&ew=50K",
+					       "v%d.tape"), &wish), 0);
+	ck_assert_uint_eq(copied.volumes, 3);
+	row.volumes = true;
+	ck_assert_int_eq(verify(specs, 2, &row), 0);
+	/* The last was cut off: that is damage. */
+	ck_assert_int_eq(unlink(path("v2.tape")), 0);
+	mem_medium("a")->absent = false;
+	ck_assert_int_eq(verify(specs, 2, &row), 1);
+	ck_assert_uint_eq(tallies[1].damaged, 1);
+}
+END_TEST
+
 /* What is there */
 
 START_TEST(targets_that_are_not_empty)
@@ -820,6 +845,7 @@ int main(void)
 	tcase_add_loop_test(tests, next_volume_comes_later, 0, 3);
 	tcase_add_test(tests, record_larger_than_a_volume);
 	tcase_add_test(tests, volumes_are_read_in_a_row);
+	tcase_add_test(tests, encrypted_volumes_are_read_in_a_row);
 	tcase_add_loop_test(tests, targets_that_are_not_empty, 0, 2);
 	tcase_add_test(tests, targets_that_are_no_twins);
 	tcase_add_test(tests, mirrors_that_are_refused);
