@@ -317,7 +317,8 @@ static int keep_tail(const char *path, uint64_t offset, uint64_t size, const cha
 			return n < 0 || errno ? -EIO : -ENOSPC;
 		offset += (uint64_t)n;
 	}
-	return from < 0 || fsync(to) ? -EIO : 0;
+	/* With its name: the whole file system. */
+	return from < 0 || fsync(to) || syncfs(to) ? -EIO : 0;
 }
 
 static int cut_tail(struct image *image, const struct pmt_imagefile_info *info, char *buffer)
