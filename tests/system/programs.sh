@@ -100,8 +100,12 @@ case_tar_append() {
 tar_volumes() {
 	local n=$1
 	shift
-	some_files
+	# Of a size that does not change: 1 MB and some empty files.
+	mkdir "$T/src"
+	head -c 300000 /dev/urandom > "$T/src/random"
+	head -c 300000 /dev/urandom > "$T/src/other"
 	head -c 400000 /dev/urandom > "$T/src/more"
+	touch "$T/src"/empty{1..40}
 	change
 	ok tar -c "$@" -F "$T/change" -f "$NTAPE" -C "$T" src
 	volumes "$n"
