@@ -4,9 +4,9 @@
  *
  * A slave file is open, then attached (the server; again, when another process
  * has been given it), then perhaps revoked: the unit took it away and only close()
- * is left.  The mappings have no pages at
- * first; a fault puts them in, under map_lock, which revoking takes before it
- * zaps them: a revoked mapping stays empty and every access gives SIGBUS.
+ * is left.  The mappings have no pages at first; a fault puts them in, under
+ * map_lock, which revoking takes before it zaps them: a revoked mapping stays empty
+ * and every access gives SIGBUS.
  */
 #include <linux/fs.h>
 #include <linux/mm.h>

@@ -392,7 +392,8 @@ struct pmt_attach {
 
 /*
  * Errors of the slave end: EBUSY a second open, or a second attach that is not
- * AGAIN; EINVAL a flag, a reserved field or a limit out of range; EPROTONOSUPPORT
+ * AGAIN; EINVAL a flag, a reserved field or a limit out of range, or LIMITS and
+ * EVENT of one that has not attached; EPROTONOSUPPORT
  * another version; EIO attach to a broken unit; EBADF not open for writing (all
  * but PMT_IOC_INFO); ENODEV detached or the unit deleted; ENOMEM no pages.
  */
@@ -414,9 +415,9 @@ struct pmt_attach {
  *	DETACH	UNIT	the server loses the slave end; commands wait
  *	EVENT	UNIT EVENT [...]			multicast, group "events"
  *
- * Errors: ENOENT no such unit, EEXIST the number is taken, EBUSY DEL of a unit
- * whose master or slave end is open or whose commands wait, EPERM, ERANGE, EINVAL; each with an
- * extended-acknowledgement text.
+ * Errors: ENOENT no such unit, EEXIST the number is taken, ENOSPC all numbers
+ * are, EBUSY DEL of a unit whose master or slave end is open or whose commands
+ * wait, EPERM, ERANGE, EINVAL; each with an extended-acknowledgement text.
  */
 #define PMT_GENL_NAME		"pmt"
 #define PMT_GENL_VERSION	1
