@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * delay MS [-r BYTES] [-c BYTES] COMMAND [ARGUMENT...]: a line that takes its time
+ * delay MS [-r BYTES] [-c BYTES] [-s BYTES] COMMAND [ARGUMENT...]: a line that takes
+ * its time
  *
  * Runs COMMAND, and passes on what comes on standard input to it, and what it says
  * to standard output, each byte MS milliseconds after it came: a round trip is twice
  * that.  How much is on the way does not matter, so the delay limits no rate; -r does,
- * to so many bytes a second in each direction.  -c cuts it when so many have passed.
+ * to so many bytes a second in each direction.  -c cuts it when so many have passed; with
+ * -s nothing passes any more then, and it stays until standard input is closed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,7 +41,7 @@ struct line {
 	bool ended, closed;
 };
 
-static int64_t delay, rate, cut, passed;
+static int64_t delay, rate, cut, stuck, passed;
 static struct line lines[2];
 
 static int64_t now(void)
@@ -122,9 +124,22 @@ static void shut(struct line *l)
 	}
 }
 
+static void be_stuck(void)
+{
+	struct pollfd closed = { .fd = lines[0].in };
+
+	while (poll(&closed, 1, -1) < 0 && errno == EINTR)
+		;
+}
+
+static bool has_passed(int64_t limit)
+{
+	return limit && passed >= limit;
+}
+
 static void run(void)
 {
-	while (!lines[1].closed && (!cut || passed < cut)) {
+	while (!lines[1].closed && !has_passed(cut) && !has_passed(stuck)) {
 		struct pollfd fds[4];
 		struct timespec wait;
 		uint64_t ready[2];
@@ -181,17 +196,22 @@ static pid_t start(char **command)
 	return pid;
 }
 
+static int64_t *option(char letter)
+{
+	return letter == 'r' ? &rate : letter == 'c' ? &cut : &stuck;
+}
+
 int main(int argc, char **argv)
 {
 	char **command = argv + 2;
 	pid_t pid;
 
 	while (argc > 4 && command[0] && command[1] && command[0][0] == '-') {
-		*(command[0][1] == 'r' ? &rate : &cut) = atoll(command[1]);
+		*option(command[0][1]) = atoll(command[1]);
 		command += 2;
 	}
 	if (argc < 3 || !*command) {
-		fprintf(stderr, "usage: delay MS [-r BYTES] [-c BYTES] COMMAND "
+		fprintf(stderr, "usage: delay MS [-r BYTES] [-c BYTES] [-s BYTES] COMMAND "
 			"[ARGUMENT...]\n");
 		return 2;
 	}
@@ -208,6 +228,8 @@ int main(int argc, char **argv)
 	if (pid < 0)
 		return 1;
 	run();
+	if (has_passed(stuck))
+		be_stuck();
 	close(lines[0].out);
 	close(lines[1].in);
 	waitpid(pid, NULL, 0);

@@ -90,6 +90,14 @@ case_cut_lines() {
 	holds "$T/a.tape" 400
 }
 
+# Nothing comes through any more, and nobody says so: it is given up in time.
+case_stuck_line() {
+	conf "image:$T/a.tape?capacity=40M"
+	writes 1000-60000 400 '^400 written' \
+		"$(through '&timeout=3&recovery=120' "$delay" 0 -s 7000000)"
+	holds "$T/a.tape" 400
+}
+
 # Servers that are killed have lost the place, and say so.  Writing takes its time, so
 # that all of them are killed before it ends.
 case_killed_server() {
