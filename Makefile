@@ -28,7 +28,7 @@ CFLAGS = -std=gnu11 $(OPT) $(WARN) -pthread -fPIC $(shell pkg-config --cflags $(
 LDLIBS = $(shell pkg-config --libs $(PKGS)) -lbz2 -pthread
 
 LIB := $(sort $(wildcard lib/*.c lib/*/*.c))
-DAEMON := $(addprefix daemons/,main.c control.c handover.c keep.c)
+DAEMON := $(addprefix daemons/,main.c conf.c config.c control.c handover.c keep.c)
 TOOL := $(sort $(wildcard tools/*.c))
 UNIT := $(sort $(wildcard tests/unit/check_*.c))
 UNIT_HELP := $(filter-out $(UNIT),$(sort $(wildcard tests/unit/*.c)))
@@ -72,7 +72,7 @@ $(B)/libpmt.so: $(call objs,$(B),$(LIB)) lib/libpmt.map
 $(B)/tape-mirror $(B)/rmt-forwarder: $(B)/%: $(B)/daemons/%.o $(call objs,$(B),$(DAEMON)) $(B)/libpmt.a
 	$(call say,LD,$@) $(CC) -o $@ $^ $(LDLIBS)
 
-$(B)/pmt-rmt: $(call objs,$(B),daemons/pmt-rmt.c daemons/rmt-conf.c) $(B)/libpmt.a
+$(B)/pmt-rmt: $(call objs,$(B),daemons/pmt-rmt.c daemons/rmt-conf.c daemons/conf.c) $(B)/libpmt.a
 	$(call say,LD,$@) $(CC) -o $@ $^ $(LDLIBS)
 
 $(B)/pmt: $(call objs,$(B),$(TOOL)) $(B)/libpmt.a

@@ -45,6 +45,7 @@ enum daemon_exit {
  *	Optional.
  * @check: the words behind UNIT, before anything is opened; as @option
  * @open: makes the drive; keeper and *error as of pmt_drive_open_kept
+ * @configured: it takes --config and --prepare, where UNIT and the words are drives
  */
 struct daemon_ops {
 	const char *name;
@@ -54,6 +55,7 @@ struct daemon_ops {
 	int (*check)(void *own, char **words, size_t n);
 	int (*open)(void *own, char **words, size_t n, const struct pmt_keeper *keeper,
 		    struct pmt_drive **drive, char **error);
+	bool configured;
 };
 
 #define DAEMON_OPTION 0x200
@@ -64,6 +66,24 @@ int daemon_main(const struct daemon_ops *, void *own, int argc, char **argv);
 /* A line to the log and to those who watch the daemon; any thread. */
 void daemon_log(int priority, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* config.c: a file with the unit, its drives, and options.  To be freed in any case. */
+struct config {
+	const char *unit;
+	char **drives;
+	size_t n_drives;
+	char **texts;		/* all values, which live as long */
+	size_t n_texts;
+};
+
+/*
+ * option() is given all other keys; -ENOENT: there is no such.  -errno: it was not read,
+ * and a message has been logged.
+ */
+int config_read(struct config *, const char *path,
+		int (*option)(void *context, const char *key, const char *value),
+		void *context);
+void config_free(struct config *);
 
 /*
  * control.c: the control socket, /run/pmt/N.sock (PMT_RUNDIR is another folder).

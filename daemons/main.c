@@ -38,8 +38,10 @@ struct daemon {
 	const char *unit_text;
 	char **words;		/* behind UNIT */
 	size_t n_words;
-	bool create, take_over;
+	bool create, take_over, prepare;
 	struct pmt_unit_config config;
+	struct config file;
+	struct pmt_unit_config of_file;	/* what it says of the unit, for one who makes it */
 	char started[32];
 	struct keep *keep;
 
@@ -143,6 +145,8 @@ static void set_log_control(struct control *control)
 enum {
 	OPTION_UNIT = 0x100,	/* those that the unit's configuration takes */
 	OPTION_TAKE_OVER,
+	OPTION_CONFIG,
+	OPTION_PREPARE,
 };
 
 static const struct option common_options[] = {
@@ -158,6 +162,46 @@ static const struct option common_options[] = {
 };
 #define N_COMMON (sizeof(common_options) / sizeof(common_options[0]))
 
+static const struct option configured_options[] = {
+	{ "config", required_argument, NULL, OPTION_CONFIG },
+	{ "prepare", no_argument, NULL, OPTION_PREPARE },
+};
+#define N_CONFIGURED (sizeof(configured_options) / sizeof(configured_options[0]))
+
+/* A key of the file is an option that takes a value, by its name. */
+static int take_key(void *context, const char *key, const char *value)
+{
+	struct daemon *d = context;
+	const struct option *own = d->ops->options;
+	int err = pmt_unit_config_parse(&d->of_file, key, value);
+
+	if (err != -ENOENT)
+		return err;
+	for (; own && own->name; own++)
+		if (own->has_arg == required_argument && strcmp(own->name, key) == 0)
+			return d->ops->option(d->own, own->val, value);
+	return -ENOENT;
+}
+
+/* Who does not make the unit leaves it as it is; the command line goes before. */
+static void take_unit_of_file(struct daemon *d)
+{
+	struct pmt_unit_config *to = &d->config, *of = &d->of_file;
+
+	if (!d->create)
+		return;
+	if (!to->data_size)
+		to->data_size = of->data_size;
+	if (!to->set_recovery) {
+		to->set_recovery = of->set_recovery;
+		to->recovery = of->recovery;
+	}
+	if (!to->set_eot) {
+		to->set_eot = of->set_eot;
+		to->eot = of->eot;
+	}
+}
+
 /* -1: go on; else the exit code. */
 static int take_option(struct daemon *d, int val, const char *name)
 {
@@ -166,6 +210,8 @@ static int take_option(struct daemon *d, int val, const char *name)
 	switch (val) {
 	case 'c': d->create = true; break;
 	case OPTION_TAKE_OVER: d->take_over = true; break;
+	case OPTION_PREPARE: d->prepare = d->create = true; break;
+	case OPTION_CONFIG: err = config_read(&d->file, optarg, take_key, d); break;
 	case 'q': log_to.level = LOG_WARNING; break;
 	case 'v': log_to.level = LOG_DEBUG; break;
 	case OPTION_UNIT: err = pmt_unit_config_parse(&d->config, name, optarg); break;
@@ -182,13 +228,16 @@ static int take_option(struct daemon *d, int val, const char *name)
 
 static int take_options(struct daemon *d, int argc, char **argv)
 {
-	struct option options[N_COMMON + DAEMON_OPTIONS_MAX + 1] = { 0 };
+	struct option options[N_COMMON + N_CONFIGURED + DAEMON_OPTIONS_MAX + 1] = { 0 };
 	const struct option *own = d->ops->options;
 	int val, index, code = -1;
+	size_t n = N_COMMON;
 
 	memcpy(options, common_options, sizeof(common_options));
+	for (size_t i = 0; d->ops->configured && i < N_CONFIGURED; i++)
+		options[n++] = configured_options[i];
 	for (size_t i = 0; own && own[i].name && i < DAEMON_OPTIONS_MAX; i++)
-		options[N_COMMON + i] = own[i];
+		options[n++] = own[i];
 	while (code < 0 && (val = getopt_long(argc, argv, "cqvhV", options, &index)) >= 0)
 		code = take_option(d, val, val == OPTION_UNIT ? options[index].name : NULL);
 	return code;
@@ -206,15 +255,28 @@ static int check_words(struct daemon *d)
 	return d->ops->check(d->own, given ? d->words : words, given ? d->n_words : 1);
 }
 
-static int take_words(struct daemon *d, int argc, char **argv)
+static int find_words(struct daemon *d, int argc, char **argv)
 {
-	if (optind == argc) {
+	if (optind == argc && !d->file.unit) {
 		daemon_log(LOG_ERR, "which unit? A number, or one of its nodes");
 		return -EINVAL;
 	}
-	d->unit_text = argv[optind];
-	d->words = argv + optind + 1;
-	d->n_words = argc - optind - 1;
+	if (optind < argc && d->file.unit) {
+		daemon_log(LOG_ERR, "%s: the unit and its drives are in the configuration",
+			   argv[optind]);
+		return -EINVAL;
+	}
+	d->unit_text = d->file.unit ? d->file.unit : argv[optind];
+	d->words = d->file.unit ? d->file.drives : argv + optind + 1;
+	d->n_words = d->file.unit ? d->file.n_drives : (size_t)(argc - optind - 1);
+	take_unit_of_file(d);
+	return 0;
+}
+
+static int take_words(struct daemon *d, int argc, char **argv)
+{
+	if (find_words(d, argc, argv) < 0)
+		return -EINVAL;
 	if (pmt_unit_parse(d->unit_text, &d->config.unit) < 0)
 		return -EINVAL;
 	if (d->config.data_size && !d->create) {
@@ -828,6 +890,22 @@ static void tear_down(struct daemon *d)
 	close(d->signals);
 }
 
+static enum daemon_exit serve_unit(struct daemon *d)
+{
+	int err = set_up(d);
+
+	if (err < 0) {
+		daemon_log(LOG_ERR, "no start: %s", strerror(-err));
+		return DAEMON_FAILED;
+	}
+	loop(d);
+	pthread_join(d->thread, NULL);
+	tear_down(d);
+	if (d->code == DAEMON_STOPPED)
+		daemon_log(LOG_INFO, "stopped");
+	return d->code;
+}
+
 int daemon_main(const struct daemon_ops *ops, void *own, int argc, char **argv)
 {
 	struct daemon d = {
@@ -836,7 +914,7 @@ int daemon_main(const struct daemon_ops *ops, void *own, int argc, char **argv)
 		.signals = -1, .changed = -1, .stop = -1,
 		.slave = -1, .predecessor = -1, .successor.connection = -1,
 	};
-	int code, err;
+	int code;
 
 	start_log(ops->name);
 	/*
@@ -845,17 +923,8 @@ int daemon_main(const struct daemon_ops *ops, void *own, int argc, char **argv)
 	 */
 	close_range(STDERR_FILENO + 1 + (unsigned int)sd_listen_fds(0), ~0U, 0);
 	code = take_arguments(&d, argc, argv);
-	if (code >= 0)
-		return code;
-	err = set_up(&d);
-	if (err < 0) {
-		daemon_log(LOG_ERR, "no start: %s", strerror(-err));
-		return DAEMON_FAILED;
-	}
-	loop(&d);
-	pthread_join(d.thread, NULL);
-	tear_down(&d);
-	if (d.code == DAEMON_STOPPED)
-		daemon_log(LOG_INFO, "stopped");
-	return d.code;
+	if (code < 0)
+		code = d.prepare ? prepare_unit(&d) : serve_unit(&d);
+	config_free(&d.file);
+	return code;
 }

@@ -12,13 +12,14 @@
 static const char help[] =
 	"Usage: tape-mirror [OPTION ...] UNIT SPEC [SPEC ...]\n"
 	"       tape-mirror --take-over [OPTION ...] UNIT [SPEC ...]\n"
+	"       tape-mirror [OPTION ...] --config FILE\n"
 	"Serve pseudo tape UNIT (a number, or a node) by drives: every record to each.\n"
 	"A single SPEC is served as it is.  SPEC is described in pmt-drives(7).\n"
-	"\n"
-	"What happens when a copy fails (two or more SPECs):\n"
-	"      --policy all|degrade  the error goes to the application (default), or the\n"
-	"                            copy is dropped and the others go on\n"
+	"      --policy all|degrade  if a copy fails: the error goes to the application\n"
+	"                            (default), or it is dropped and the others go on\n"
 	"      --min N               with degrade: copies that have to live (default 1)\n"
+	"      --config FILE         UNIT, SPECs and options are there\n"
+	"      --prepare             only make the unit, and set what is said of it\n"
 	"The unit:\n"
 	"  -c, --create              make it if it does not exist\n"
 	"      --take-over           from the daemon that serves it; without SPEC as that\n"
@@ -27,11 +28,8 @@ static const char help[] =
 	"      --recovery SECONDS    how long it waits for a next server, or forever\n"
 	"      --eot st|hold         at early warning every other write fails, or all do\n"
 	"\n"
-	"  -q, --quiet               warnings and errors only\n"
-	"  -v, --verbose             more messages\n"
-	"  -h, --help                this text\n"
-	"  -V, --version             the version\n"
-	"\n"
+	"  -q, --quiet               -v, --verbose       fewer or more messages\n"
+	"  -h, --help                -V, --version\n"
 	"Exit: 0 stopped by a signal, 1 failure, 2 usage or specification,\n"
 	"3 the unit was deleted or took the slave end away, 4 another cartridge.\n";
 
@@ -116,6 +114,7 @@ static const struct daemon_ops tape_mirror = {
 	.option = take_option,
 	.check = check,
 	.open = open_mirror,
+	.configured = true,
 };
 
 int main(int argc, char **argv)
