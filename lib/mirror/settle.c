@@ -163,7 +163,11 @@ static void no_longer(struct mirror *m)
 			m->copies[i].state = COPY_OK;
 }
 
-/* A copy that failed may have written all the same: twins do not end alike then. */
+/*
+ * A copy that failed may have written all the same, and one at whose end nothing could be
+ * overwritten may end there, where the others were not let begin: twins do not end alike
+ * then.
+ */
 static bool has_tail(struct mirror *m, const struct pmt_place *place)
 {
 	struct pmt_command test = { .op = PMT_OP_TEST, .place = *place };
@@ -246,11 +250,13 @@ static void publish_exception(struct mirror *m, struct slot *slot)
 	const struct pmt_command *cmd = &slot->cmd;
 	struct pmt_place place = mirror_place_behind(cmd, done);
 	struct pmt_result result = telling_part(m, slot, failed)->req.result;
+	bool asks;
 
 	complete_before(m, slot);
 	if (done)
 		no_longer(m);
-	m->tails = m->tails || (failed && has_tail(m, &place));
+	asks = failed || (!done && cmd->flags & PMT_CMD_POSITIONED);
+	m->tails = m->tails || (asks && has_tail(m, &place));
 	m->stands = cut_back(m, slot, done, &place) && !failed && mirror_is_known(&place);
 	m->stand = place;
 	result.place = place;

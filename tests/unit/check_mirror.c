@@ -7,6 +7,7 @@
 #include <check.h>
 #include <errno.h>
 #include <json-c/json.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -299,6 +300,32 @@ START_TEST(physical_end_cuts_back_those_ahead)
 	ck_assert_uint_eq(rig.events, 0);
 	ck_good(rig_write(&rig, "z"));
 	ck_twins(3);
+}
+END_TEST
+
+/*
+ * Where the one that is full ends there, and the other was not let begin: on one processor
+ * that happens now and then.
+ */
+START_TEST(physical_end_where_others_have_not_begun)
+{
+	cpu_set_t one;
+
+	sched_getaffinity(0, sizeof(one), &one);
+	for (int i = 0, found = 0; i < CPU_SETSIZE; i++)
+		if (CPU_ISSET(i, &one) && found++)
+			CPU_CLR(i, &one);
+	sched_setaffinity(0, sizeof(one), &one);
+	open_spec("mirror(limit?capacity=5|mem:a,mem:b)");
+	for (int i = 0; i < 300; i++) {
+		ck_good(rig_op(&rig, PMT_OP_REWIND));
+		ck_good(write_positioned("xy"));
+		ck_good(rig_write(&rig, "z"));
+		ck_good(rig_locate(&rig, 1));
+		ck_assert_uint_eq(write_positioned("wxyz"), PMT_STATUS_CHECK);
+		ck_assert_uint_eq(rig.result.key, PMT_KEY_OVERFLOW);
+		ck_twins(1);
+	}
 }
 END_TEST
 
@@ -1443,6 +1470,7 @@ int main(void)
 	tcase_add_test(tests, more_than_the_depth_waits);
 	tcase_add_test(tests, early_warning_of_any);
 	tcase_add_test(tests, physical_end_cuts_back_those_ahead);
+	tcase_add_test(tests, physical_end_where_others_have_not_begun);
 	tcase_add_test(tests, physical_end_lets_those_behind_catch_up);
 	tcase_add_loop_test(tests, part_of_fixed_blocks_on_all, 0, 2);
 	tcase_add_test(tests, marks_that_fit_on_one_only);
