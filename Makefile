@@ -12,6 +12,7 @@
 #	make bench-filters	what compression and encryption cost beside their libraries
 #	make conformance	pmt beside the real st, on both kernels; part of check
 #	make install	DESTDIR=, PREFIX=
+#	make deb	Debian's packages, in build/deb
 #
 # demo and check install what is missing first, by tests/vm/setup.
 
@@ -164,27 +165,40 @@ conformance-modules:
 	$(Q)for k in 6.1 6.12; do WERROR=$(if $(CI),1) tests/vm/modules $$k && \
 		tests/conformance/oracle/build $$k || exit 1; done
 
+# Everything but the modules, which are Kbuild's or DKMS's.  Where what belongs to the
+# system is found is systemd's and udev's rule; /usr/local is among it.
+SBINDIR ?= $(PREFIX)/sbin
+LIBDIR ?= $(PREFIX)/lib
+UDEVDIR ?= $(PREFIX)/lib/udev
+to = $(DESTDIR)$(1)
+put = install -D -m 644 $(1) $(call to,$(2))
+
 install: all
-	install -D -m 755 $(B)/pmt $(DESTDIR)$(PREFIX)/sbin/pmt
-	install -D -m 755 $(B)/tape-mirror $(DESTDIR)$(PREFIX)/sbin/tape-mirror
-	install -D -m 755 $(B)/rmt-forwarder $(DESTDIR)$(PREFIX)/sbin/rmt-forwarder
-	install -D -m 755 $(B)/pmt-rmt $(DESTDIR)$(PREFIX)/sbin/pmt-rmt
-	install -d -m 755 $(DESTDIR)/etc/pmt $(DESTDIR)/var/lib/pmt
-	install -D -m 644 $(B)/libpmt.a $(DESTDIR)$(PREFIX)/lib/libpmt.a
-	install -D -m 755 $(B)/libpmt.so $(DESTDIR)$(PREFIX)/lib/libpmt.so.0
-	ln -sf libpmt.so.0 $(DESTDIR)$(PREFIX)/lib/libpmt.so
-	install -D -m 644 lib/pmt.h $(DESTDIR)$(PREFIX)/include/pmt.h
-	install -D -m 644 kmod/uapi/linux/pmt.h $(DESTDIR)$(PREFIX)/include/linux/pmt.h
-	install -D -m 644 udev/60-pmt.rules $(DESTDIR)/usr/lib/udev/rules.d/60-pmt.rules
+	for name in pmt tape-mirror rmt-forwarder pmt-rmt; do \
+		install -D -m 755 $(B)/$$name $(call to,$(SBINDIR)/$$name) || exit; done
+	install -d -m 755 $(call to,/etc/pmt) $(call to,/var/lib/pmt)
+	$(call put,$(B)/libpmt.a,$(LIBDIR)/libpmt.a)
+	$(call put,$(B)/libpmt.so,$(LIBDIR)/libpmt.so.0)
+	ln -sf libpmt.so.0 $(call to,$(LIBDIR)/libpmt.so)
+	$(call put,lib/pmt.h,$(PREFIX)/include/pmt.h)
+	$(call put,kmod/uapi/linux/pmt.h,$(PREFIX)/include/linux/pmt.h)
+	$(call put,udev/60-pmt.rules,$(UDEVDIR)/rules.d/60-pmt.rules)
+	$(call put,systemd/modules-load.conf,$(PREFIX)/lib/modules-load.d/pmt.conf)
+	for name in mirror.conf rmt.conf; do install -D -m 644 examples/$$name \
+		$(call to,$(PREFIX)/share/doc/pmt/examples/$$name) || exit; done
 	for page in man/*; do install -D -m 644 $$page \
-		$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
+		$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit; done
+
+# Debian's packages, in build/deb.
+deb:
+	$(Q)debian/build
 
 clean:
-	rm -rf build/plain build/asan build/analyzer build/kmod build/oracle
+	rm -rf build/plain build/asan build/analyzer build/kmod build/oracle build/deb build/dkms
 
 -include $(shell find $(B) $(S) -name '*.d' 2>/dev/null)
 
-.PHONY: all setup modules demo check style conformance check-debug check-kernels \
+.PHONY: all deb setup modules demo check style conformance check-debug check-kernels \
 	long bench-rmt bench-filters conformance-modules install clean unit-programs system-programs
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# What tape-mirror says of a configuration.  Nothing is served.
+# What is installed and where, and what tape-mirror says of a configuration.  Nothing is
+# served.
 #
 # usage: config.sh [CASE...]
 
@@ -36,6 +37,36 @@ case_refused() {
 		'policy = degrade' 'min = 3'
 	printf '%s\n' 'unit = 0' 'drive = null:' > "$T/a.conf"
 	says 'are in the configuration' "$bin/tape-mirror" --config "$T/a.conf" 0
+}
+
+# The example is understood, whole, as far as one gets without the module.
+case_example() {
+	sed 's/^#\([a-z]* = \)/\1/; s,st:/dev/nst,null:,' "$top/examples/mirror.conf" > "$T/a.conf"
+	is "$(grep -cE '^[a-z]+ = ' "$T/a.conf")" 8 "keys of the example"
+	says 'serving unit|not served|not loaded' \
+		timeout 60 "$bin/tape-mirror" --config "$T/a.conf"
+	sed "s,/offsite,$T,; s,/var/lib/pmt,$T,; s,capacity=2T,capacity=2M," \
+		"$top/examples/rmt.conf" > "$T/rmt.conf"
+	sed -i "1i state = $T" "$T/rmt.conf"
+	printf 'Onvault\n2\nC\n\n' | "$bin/pmt-rmt" --config "$T/rmt.conf" > "$T/out" 2>&1
+	is "$(grep -c '^A' "$T/out")" 2 "answers: $(cat "$T/out")"
+}
+
+case_install() {
+	local file
+	[ -e "$bin/libpmt.so" ] || skip "not built"
+	ok make -s -C "$top" install DESTDIR="$T/root" PREFIX=/usr/local > "$T/log" 2>&1
+	for file in sbin/pmt sbin/tape-mirror sbin/rmt-forwarder sbin/pmt-rmt lib/libpmt.a \
+		lib/libpmt.so.0 lib/libpmt.so include/pmt.h include/linux/pmt.h \
+		lib/udev/rules.d/60-pmt.rules lib/modules-load.d/pmt.conf \
+		share/doc/pmt/examples/mirror.conf \
+		share/man/man8/tape-mirror.8; do
+		[ -s "$T/root/usr/local/$file" ] || fail "not installed: $file"
+	done
+	is "$(find "$T/root" -type f -path '*/man/*' | wc -l)" \
+		"$(find "$top/man" -type f | wc -l)" "pages"
+	[ -d "$T/root/etc/pmt" ] || fail "no /etc/pmt"
+	ok "$T/root/usr/local/sbin/pmt" --version
 }
 
 run_cases "$@"
