@@ -269,6 +269,39 @@ case_drive_and_image() {
 	told drive_and_image
 }
 
+# far: the drive by the server of dump's, as if it were another host's
+far() { echo "here:$A?room=900000&command=exec\\ /usr/sbin/rmt-dump"; }
+
+# A drive of another host is closed, where st writes its mark, and opened again.
+case_remote_drive_and_image() {
+	local i
+	drive_unit --recovery 0
+	serve "rmt:$(far)" "image:$T/a.tape?capacity=40M"
+	writer 300 -m 50
+	for i in 60 180; do
+		eventually 60 acknowledged "$i" || fail "the writer stands at $(cat "$T/acks")"
+		take_over
+	done
+	written 300 20000
+	stop_server
+	is "$(tape 5000-60000)" "300 records, 6 marks" "the tape"
+	is "$(on_image "$T/a.tape")" "300 records, 6 marks" "the image"
+	told remote_drive_and_image
+}
+
+case_forwarder() {
+	drive_unit --recovery 0
+	DAEMON=rmt-forwarder
+	serve --room 900000 --command 'exec /usr/sbin/rmt-dump' "here:$A"
+	writer 200
+	eventually 60 acknowledged 60 || fail "the writer stands at $(cat "$T/acks")"
+	take_over
+	written 200 20000
+	stop_server
+	is "$(tape 5000-60000)" "200 records, 1 marks" "the tape"
+	told forwarder
+}
+
 # A drive that the next one does not want is closed, and nothing is written to it.
 case_drive_is_left() {
 	drive_unit
