@@ -11,12 +11,13 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/oracle"
 
-LIMIT=200
+LIMIT=400
 patience=$((2 * patience))	# ssh, on an emulated processor
 dump_server=/usr/sbin/rmt-dump gnu_server=/usr/sbin/rmt-tar
+delay=$top/build/plain/tests/bench/delay
 
 # direct SERVER [OPTIONS]: drive A by a server that is run here
-direct() { echo "rmt:here:$A?command=$1${2:-}"; }
+direct() { echo "rmt:here:$A?command=exec\\ ${1// /\\ }${2:-}"; }
 
 # on_the_wire N: so many at once
 on_the_wire() {
@@ -52,7 +53,7 @@ case_servers() {
 }
 
 # far_gnu NODE: by GNU's server
-far_gnu() { echo "rmt:here:$1?command=$gnu_server&os=linux"; }
+far_gnu() { echo "rmt:here:$1?command=exec\\ $gnu_server&os=linux"; }
 
 # Early warning comes among what is on the wire: st refuses a record and lets the next one
 # through.  The image's copy is what the application was told.
@@ -88,6 +89,95 @@ case_end_of_tape() {
 	is "$(tape "$B" 20000)" "50 records, 1 marks" "the tape here"
 }
 
+# ---- what is lost on the way ----
+
+# connected_again N: so often
+connected_again() { [ "$(grep -c 'connected again' "$LOG")" -ge "$1" ]; }
+
+# kill_servers NAME N: by this name; all are connected again for the Nth time
+kill_servers() {
+	ok pkill -KILL -P "$SERVER" -f "$1"
+	eventually 60 connected_again "$2" || { cat "$LOG" >&2; fail "still not connected"; }
+}
+
+# Servers die, and st writes a filemark where they stood.  They are stopped first, with
+# records on the wire: none is through before it is killed.
+case_killed_servers() {
+	local writer
+	drives 20000000 1000000 20000000 1000000
+	ctl 0 delay 10
+	ctl 1 delay 10
+	new_unit --ring 4M
+	serve "$(direct "$dump_server")&room=900000" "$(far_gnu "$B")&room=900000"
+	recs write -a "$T/acks" "$NTAPE" 5000-60000 250 > "$T/said" &
+	writer=$!
+	echo "$writer" >> "$T/pids"
+	eventually 60 acknowledged 130 || fail "the writer stands at $(cat "$T/acks")"
+	ok pkill -STOP -P "$SERVER" -f rmt-
+	kill_servers rmt-dump 1
+	kill_servers rmt-tar 2
+	wait "$writer"
+	like "$(said)" '^250 written, [0-9]* marked, ok, close ok$' "the writer"
+	stop_server
+	is "$(grep -c 'connection is lost' "$LOG")" 2 "connections lost"
+	is "$(tape "$A" 5000-60000)" "250 records, 1 marks" "dump's tape"
+	is "$(tape "$B" 5000-60000)" "250 records, 1 marks" "GNU's tape"
+}
+
+read_so_far() { [ "$(kept records_read)" -ge "$1" ]; }
+
+case_killed_server_of_a_reader() {
+	local reader
+	drives 20000000 1000000
+	new_unit --ring 4M
+	serve "$(direct "$dump_server")&room=900000"
+	ok recs write "$NTAPE" 5000-60000 250
+	ok mt -f "$NTAPE" rewind
+	ctl 0 delay 20
+	recs read "$NTAPE" 5000-60000 > "$T/said" &
+	reader=$!
+	echo "$reader" >> "$T/pids"
+	eventually 60 read_so_far 20 || fail "nothing is read"
+	kill_servers rmt-dump 1
+	wait "$reader" || fail "the reader failed"
+	is "$(said)" "250 records, 1 marks, ok" "the reader"
+	on_the_wire 5
+}
+
+# The daemon dies with its server.
+case_killed_daemon() {
+	drives 20000000 1000000
+	new_unit --ring 4M --recovery 300
+	SPECS=("$(direct "$dump_server")&room=900000" "image:$T/a.tape?capacity=40M")
+	serve "${SPECS[@]}"
+	killed_under 5000-60000
+	is "$(tape "$A" 5000-60000)" "300 records, 1 marks" "the tape"
+	ok pmt verify "st:$A" "image:$T/a.tape"
+}
+
+# bad_line LOST OPTIONS: a line with a round trip of 10 ms, by OPTIONS of bench/delay.
+# 2.2 MB are written by it, and read; LOST connections are lost at least.
+bad_line() {
+	drives 8000000 1000000
+	new_unit --ring 1M
+	serve "$(direct "$delay 5 $2 $dump_server")&room=900000&recovery=120&timeout=5" \
+		"image:$T/a.tape?capacity=40M"
+	is "$(recs write -m 20 "$NTAPE" 5000-40000 100)" "100 written, 100 marked, ok, close ok" "the writer"
+	ok mt -f "$NTAPE" rewind
+	is "$(recs read "$NTAPE" 5000-40000)" "100 records, 5 marks, ok" "the reader"
+	on_the_wire 5
+	stop_server
+	[ "$(grep -c 'connection is lost' "$LOG")" -ge "$1" ] || fail "the line was good"
+	is "$(tape "$A" 5000-40000)" "100 records, 5 marks" "the tape"
+	ok pmt verify "st:$A" "image:$T/a.tape"
+}
+
+# In the middle of a record, one way and the other.
+case_cut_line() { bad_line 4 '-c 900000'; }
+
+# Nothing comes through any more, and nobody says so.
+case_stuck_line() { bad_line 2 '-s 2000000'; }
+
 # ---- another host ----
 
 far=10.77.13.2
@@ -111,7 +201,7 @@ other_host() {
 	echo "$far $(cut -d' ' -f1,2 "$T/ssh/host.pub")" > "$T/ssh/known"
 	printf '%s\n' "HostKey $T/ssh/host" "AuthorizedKeysFile $T/ssh/authorized" \
 		"PidFile $T/ssh/pid" 'StrictModes no' 'PermitRootLogin prohibit-password' \
-		'ClientAliveInterval 1' 'ClientAliveCountMax 2' 'UsePAM no' > "$T/ssh/sshd_config"
+		'ClientAliveInterval 2' 'ClientAliveCountMax 2' 'UsePAM no' > "$T/ssh/sshd_config"
 	printf '%s\n' 'Host vault' "HostName $far" "IdentityFile $T/ssh/user" \
 		"UserKnownHostsFile $T/ssh/known" > "$T/ssh/config"
 	ok ip netns exec far /usr/sbin/sshd -f "$T/ssh/sshd_config"
@@ -125,20 +215,38 @@ slow() {
 	ok ip netns exec far tc qdisc replace dev far0 root netem "$@"
 }
 
-# 40 ms there and back: one by one 200 records would take 8 s and more.
+# ssh_writer N, ssh_written N: records that are to come through, whatever happens
+ssh_writer() {
+	recs write -a "$T/acks" "$NTAPE" 5000-20000 "$1" > "$T/said" &
+	WRITER=$!
+	echo "$WRITER" >> "$T/pids"
+	eventually 60 acknowledged $(($1 / 3)) || fail "the writer stands at $(cat "$T/acks")"
+}
+
+ssh_written() {
+	wait "$WRITER"
+	like "$(said)" "^$1 written, 0 marked, ok, close ok$" "the writer: $(tail -n 3 "$LOG")"
+	ok mt -f "$NTAPE" rewind
+	is "$(recs read "$NTAPE" 5000-20000)" "$1 records, 1 marks, ok" "through the unit"
+	stop_server
+	is "$(tape "$A" 5000-20000)" "$1 records, 1 marks" "the tape"
+}
+
+# 40 ms there and back: one by one 200 records would take 8 s and more.  The forwarder is
+# killed in the middle, and the next one goes on.
 case_ssh() {
 	drives 8000000 1000000
 	other_host
 	slow delay 20ms
-	new_unit
+	new_unit --ring 4M --recovery 300
 	DAEMON=rmt-forwarder
-	serve --config "$T/ssh/config" "root@vault:$A"
-	like "$(recs write "$NTAPE" 10240 200)" '^200 written, 0 marked, ok, close ok' "the writer"
-	on_the_wire 50
-	ok mt -f "$NTAPE" rewind
-	like "$(recs read "$NTAPE" 10240)" '^200 records, 1 marks' "through the unit"
-	stop_server
-	is "$(tape "$A" 10240)" "200 records, 1 marks" "the tape"
+	serve --config "$T/ssh/config" --room 900000 "root@vault:$A"
+	ssh_writer 200
+	on_the_wire 20
+	stop_server KILL
+	eventually 60 mt -f "$A" status > "$T/status" 2>&1 || fail "$A stays busy"
+	serve --config "$T/ssh/config" --room 900000 "root@vault:$A"
+	ssh_written 200
 	# A host that is not known is not spoken to.
 	: > "$T/ssh/known"
 	no rmt-forwarder --config "$T/ssh/config" "$UNIT" "root@vault:$A" 2> "$T/said"

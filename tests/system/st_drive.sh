@@ -86,25 +86,6 @@ case_none_overtakes() {
 	is "$(tape "$B" 1000-30000)" "$(said | cut -d' ' -f1) records, 1 marks" "the large tape"
 }
 
-# killed_under SIZES OPTIONS...: st has written a filemark for the server that was
-# killed; the next one is taken back over it.
-killed_under() {
-	local i writer strays=0
-	recs write -a "$T/acks" "${@:2}" "$NTAPE" "$1" 300 > "$T/said" &
-	writer=$!
-	echo "$writer" >> "$T/pids"
-	for i in 40 120 210; do
-		eventually 60 acknowledged "$i" || fail "the writer stands at $(cat "$T/acks")"
-		stop_server KILL
-		! is_behind_mark || strays=$((strays + 1))
-		serve "${SPECS[@]}"
-	done
-	[ "$strays" != 0 ] || { cat "$T/status" >&2; fail "st has written no filemark of its own"; }
-	wait "$writer"
-	like "$(said)" '^300 written, [0-9]* marked, ok, close ok$' "the writer"
-	stop_server
-}
-
 case_killed_server() {
 	drives 20000000 1000000 20000000 1000000
 	new_unit --ring 4M
