@@ -137,9 +137,18 @@ static void server_withdraw(struct pmt_server *server, const struct pmt_command 
 	pthread_mutex_unlock(&server->lock);
 }
 
+/* The window is 0 from now on: a drive keeps no room behind its early warning. */
+static void server_say_unbuffered(const struct pmt_server *server, uint64_t before)
+{
+	if (!server->limits.window && before)
+		pmt_log(LOG_NOTICE, "unit %u is unbuffered: a drive keeps no room behind its "
+			"early warning, or cannot set it aside", server->info.unit);
+}
+
 /* Another medium may have other limits; the kernel hears before the result. */
 static void server_renew_limits(struct pmt_server *server, unsigned int op)
 {
+	uint64_t before = server->limits.window;
 	struct pmt_limits limits;
 
 	if (op != PMT_OP_TEST && op != PMT_OP_LOAD && op != PMT_OP_UNLOAD &&
@@ -149,6 +158,7 @@ static void server_renew_limits(struct pmt_server *server, unsigned int op)
 	if (!memcmp(&limits, &server->limits, sizeof(limits)))
 		return;
 	server->limits = limits;
+	server_say_unbuffered(server, before);
 	if (ioctl(server->fd, PMT_IOC_LIMITS, &limits) < 0)
 		pmt_log(LOG_WARNING, "unit %u: limits not taken: %m",
 			server->info.unit);
@@ -459,6 +469,7 @@ static int server_attach(struct pmt_server *server)
 		return ret;
 	pmt_drive_limits(server->drive, &server->limits);
 	attach.limits = server->limits;
+	server_say_unbuffered(server, PMT_UNKNOWN);
 	attach.flags = server->again ? PMT_ATTACH_AGAIN : 0;
 	if (ioctl(server->fd, PMT_IOC_ATTACH, &attach) < 0) {
 		ret = -errno;

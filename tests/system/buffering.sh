@@ -37,6 +37,19 @@ case_unbuffered_waits() {
 		close 0 -> 0"
 }
 
+# A drive that keeps no room behind its early warning: unbuffered, and said.
+case_no_room() {
+	new_unit
+	serve "image:$T/b.tape?capacity=20M" \
+		"delay?op=write&ms=2000|limit?capacity=10M&ew=0&room=hide|image:$T/a.tape?capacity=20M"
+	like "$(cat "$LOG")" 'is unbuffered: a drive keeps no room' "the log"
+	script "
+		open 0 npmtm0 rw -> ok
+		write 0 1000 1 -> 1000
+		took 1900 -> more
+		close 0 -> 0"
+}
+
 case_immediate_mark() {
 	new_unit
 	serve "delay?op=write&ms=2000|image:$T/a.tape?capacity=20M"
