@@ -1,0 +1,73 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The table of make bench: medians, spread, ratios and units, of lines whose figures
+# are known; and that lines without sense are not passed over.
+
+top=$(cd "$(dirname "$0")/../.." && pwd)
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+status=0
+
+fail() {
+	echo "bench.sh: $*" >&2
+	status=1
+}
+
+# line KIND DIRECTION SIZE RECORDS SECONDS CPU DOORBELLS
+line() { printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$4" $(($3 * $4)) "$5" "$6" "$7"; }
+
+# is FILTER WANTED: of the JSON
+is() {
+	local got
+	got=$(jq -c "$1" "$tmp/json")
+	[ "$got" = "$2" ] || fail "$1: got $got, expected $2"
+}
+
+# 1,000 records of 1,000,000 bytes in 10, 2, 5 seconds: 100, 500, 200 MB/s
+{
+	printf 'machine\tone "machine"\n'
+	line pipe write 1000000 1000 10 1 -1
+	line pmtm write 1000000 1000 2.5 4 10
+	line pmtm read 1000000 1000 1 1 7
+	line pipe write 1000000 1000 2 2 -1
+	line pmtm write 1000000 1000 1 1 30
+	line pipe write 1000000 1000 5 9 -1
+	line pmtm write 1000000 1000 2 2 40
+	line pmtm write 1000000 1000 1.25 3 1000
+	line tee write 65536 10 1 0 -1
+	printf 'native\tCRC\t123.5\tMB/s\n'
+} > "$tmp/lines"
+
+"$top/tests/bench/report" -v json="$tmp/json" -v svg="$tmp/svg" "$tmp/lines" > "$tmp/table" ||
+	fail "status $?"
+
+is '.machine' '"one \"machine\""'
+is '.transfers | length' 4
+of='.transfers[] | select(.kind == "pipe")'
+is "$of | .mb_s" 200
+is "$of | .records_s" 200
+is "$of | .cpu_s_gib" 2.14748
+is "$of | .to_pipe" 1
+is "$of | .doorbells" null
+is "$of | .all_mb_s" '[100,500,200]'
+# an even number of them: 400, 500, 800, 1,000
+of='.transfers[] | select(.kind == "pmtm" and .direction == "write")'
+is "$of | .mb_s" 650
+is "$of | .to_pipe" 3.25
+is "$of | .doorbells" 35
+is "$of | .cpu_s_gib" 2.68435
+is '.transfers[] | select(.direction == "read") | .to_pipe' 5
+is '.transfers[] | select(.kind == "tee") | .to_pipe' null
+is '.native' '[{"name":"CRC","value":123.5,"unit":"MB/s"}]'
+grep -Eq '^pmtm +write +1000000 B +650 +400 to 1000 +650 +2\.68 +3\.25 +35\.0 +4$' "$tmp/table" ||
+	fail "the table: $(cat "$tmp/table")"
+grep -Eq '^tee +write +64 KiB ' "$tmp/table" || fail "the size: $(cat "$tmp/table")"
+[ "$(grep -c '<polyline' "$tmp/svg")" = 4 ] || fail "the plot: $(cat "$tmp/svg")"
+[ "$(grep -c dasharray "$tmp/svg")" = 1 ] || fail "reading in the plot: $(cat "$tmp/svg")"
+
+echo 'pipe	write	100' >> "$tmp/lines"
+"$top/tests/bench/report" "$tmp/lines" > "$tmp/table" 2> "$tmp/said" &&
+	fail "a line without figures is passed over"
+grep -q 'makes no sense' "$tmp/said" || fail "which is told as: $(cat "$tmp/said")"
+exit $status
