@@ -10,6 +10,7 @@
 #	make long	both, for long, the race detector, and the ring's fuzzer
 #	make bench-rmt	how fast a drive on another host is, beside other clients
 #	make bench-filters	what compression and encryption cost beside their libraries
+#	make bench-native	what the image format does without the kernel; and bench-filters
 #	make conformance	pmt beside the real st, on both kernels; part of check
 #	make install	DESTDIR=, PREFIX=
 #	make deb	Debian's packages, in build/deb
@@ -161,6 +162,11 @@ bench-filters: setup
 	$(Q)$(MAKE) --no-print-directory $(B)/tests/bench/filters
 	$(Q)tests/bench/filters.sh
 
+# And the image format, CRC; table and JSON in build/bench.
+bench-native: setup
+	$(Q)$(MAKE) --no-print-directory $(addprefix $(B)/tests/bench/,native filters)
+	$(Q)tests/bench/bench
+
 conformance-modules:
 	$(Q)for k in 6.1 6.12; do WERROR=$(if $(CI),1) tests/vm/modules $$k && \
 		tests/conformance/oracle/build $$k || exit 1; done
@@ -199,6 +205,7 @@ clean:
 -include $(shell find $(B) $(S) -name '*.d' 2>/dev/null)
 
 .PHONY: all deb setup modules demo check style conformance check-debug check-kernels \
-	long bench-rmt bench-filters conformance-modules install clean unit-programs system-programs
+	long bench-rmt bench-filters bench-native conformance-modules install clean \
+	unit-programs system-programs
 .SECONDARY:
 .DELETE_ON_ERROR:
