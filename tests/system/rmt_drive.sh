@@ -5,8 +5,8 @@
 # that dump and GNU tar bring.  The drives are the oracle's under the kernel's own st,
 # by which the tapes are read, with no pmt between.
 #
-# The other host is a network namespace, to which a line leads that is slow, and in
-# which sshd listens.
+# The other host is a network namespace, to which a line leads that can be slow, lose
+# packets and be cut, and in which sshd listens.
 
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/oracle"
@@ -178,6 +178,74 @@ case_cut_line() { bad_line 4 '-c 900000'; }
 # Nothing comes through any more, and nobody says so.
 case_stuck_line() { bad_line 2 '-s 2000000'; }
 
+# ---- volumes ----
+
+# asked TAR: it asks for a volume, or has ended
+asked() { [ -s "$T/asked" ] || gone "$1"; }
+
+# tar_volumes KEEP SPEC...: three volumes by tar, or more; while no daemon is there, KEEP N
+# is run for each, and then comes a blank cartridge.
+tar_volumes() {
+	local keep=$1 n tar
+	shift
+	mkdir "$T/src"
+	for n in 1 2 3 4; do head -c 375000 /dev/urandom > "$T/src/$n"; done
+	mkfifo "$T/go"
+	printf '#!/bin/sh\nmt -f %s offline; echo > %s; read -r _ < %s\n' \
+		"$NTAPE" "$T/asked" "$T/go" > "$T/change"
+	chmod 755 "$T/change"
+	serve "$@"
+	tar -cM -F "$T/change" -f "$NTAPE" -C "$T" src 2> "$T/said" &
+	tar=$!
+	echo "$tar" >> "$T/pids"
+	for ((n = 0; ; n++)); do
+		eventually 60 asked "$tar" || { cat "$T/said" "$LOG" >&2; fail "tar does not end"; }
+		[ -s "$T/asked" ] || break
+		on_the_wire 5
+		stop_server
+		ctl 0 insert
+		"$keep" "$n"
+		rm "$T/asked"
+		ctl 0 blank
+		ctl 0 cap 600000 300000
+		serve "$@"
+		eventually 20 is_online || fail "the cartridge is not seen"
+		echo > "$T/go"
+	done
+	wait "$tar" || { cat "$T/said" >&2; fail "tar"; }
+	stop_server
+	"$keep" "$n"
+	[ "$n" -ge 2 ] || fail "only $n full volumes"
+}
+
+same_volume() { ok pmt verify "st:$A" "image:$T/a$1.tape"; }
+keep_volume() { ok pmt copy "st:$A" "image:$T/a$1.tape?create=yes"; }
+
+# Each ends among what is on the wire, and is the same there as here.
+case_tar_volumes() {
+	drives 600000 300000
+	ctl 0 delay 2
+	new_unit
+	tar_volumes same_volume "$(direct "$dump_server" "&room=250000")" \
+		"image:$T/a%d.tape?capacity=40M"
+}
+
+# What was written by rmt-forwarder, extracted from copies of its tapes.
+case_forwarder_volumes() {
+	drives 600000 300000
+	ctl 0 delay 2
+	new_unit
+	DAEMON=rmt-forwarder
+	tar_volumes keep_volume --command "exec $gnu_server" --os linux --room 250000 "here:$A"
+	DAEMON=tape-mirror
+	new_unit
+	serve "image:$T/a%d.tape"
+	printf '#!/bin/sh\nmt -f %s offline\n' "$NTAPE" > "$T/change"
+	mkdir "$T/out"
+	ok tar -xM -F "$T/change" -f "$NTAPE" -C "$T/out"
+	ok diff -r "$T/src" "$T/out/src"
+}
+
 # ---- another host ----
 
 far=10.77.13.2
@@ -251,6 +319,27 @@ case_ssh() {
 	: > "$T/ssh/known"
 	no rmt-forwarder --config "$T/ssh/config" "$UNIT" "root@vault:$A" 2> "$T/said"
 	like "$(said)" 'Host key verification failed' "the message"
+}
+
+# Packets are lost, and the line is cut for so long that both sides give up.
+case_bad_network() {
+	local spec
+	drives 8000000 1000000
+	other_host
+	printf '%s\n' 'ServerAliveInterval 2' 'ServerAliveCountMax 2' 'ConnectTimeout 20' \
+		>> "$T/ssh/config"
+	slow delay 5ms loss 2%
+	new_unit --ring 4M
+	spec="rmt:root@vault:$A?room=900000&recovery=120"
+	spec+="&command=exec\\ ssh\\ -F\\ $T/ssh/config\\ root@vault\\ rmt"
+	serve "$spec" "image:$T/a.tape?capacity=40M"
+	ssh_writer 200
+	ok ip link set near0 down
+	eventually 60 grep -q 'connection is lost' "$LOG" || fail "it is not noticed"
+	ok ip link set near0 up
+	ssh_written 200
+	ok grep -q 'connected again' "$LOG"
+	ok pmt verify "st:$A" "image:$T/a.tape"
 }
 
 main "$@"

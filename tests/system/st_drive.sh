@@ -312,6 +312,19 @@ case_protected_in_use() {
 	is "$(tape "$A" 1000)" "3 records, 0 marks" "the tape"
 }
 
+# The medium does not take a record: it is told, and none behind it is written.
+case_write_error() {
+	drives 8000000 1000000
+	new_unit
+	serve "st:$A"
+	ok recs write "$NTAPE" 1000 3
+	ctl 0 fail 0a 3 0 0c 00 1
+	recs write -f 3 "$NTAPE" 1000 5 > "$T/said"
+	like "$(said)" 'EIO' "the writer"
+	stop_server
+	like "$(tape "$A" 1000)" '^3 records' "the tape"
+}
+
 # Another cartridge comes in behind the writer's back: nothing of it is touched.
 case_medium_change() {
 	drives 8000000 1000000
