@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # The table of make bench: medians, spread, ratios and units, of lines whose figures
-# are known; and that lines without sense are not passed over.
+# are known; and that lines without sense are not passed over.  bench/transfer: it counts
+# what it has sent, and tells data that did not come back as it was.
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
 tmp=$(mktemp -d)
@@ -70,4 +71,25 @@ echo 'pipe	write	100' >> "$tmp/lines"
 "$top/tests/bench/report" "$tmp/lines" > "$tmp/table" 2> "$tmp/said" &&
 	fail "a line without figures is passed over"
 grep -q 'makes no sense' "$tmp/said" || fail "which is told as: $(cat "$tmp/said")"
+
+# transfers KIND write|read [TARGET]: of 10,000 bytes; whole ones only
+transfers() {
+	local records bytes rest
+	"$transfer" "$1" "$2" 10000 0.01 "${@:3}" > "$tmp/said" || fail "$*: status $?"
+	read -r records bytes rest < "$tmp/said"
+	[[ $records -gt 0 && $bytes = $((records * 10000)) ]] ||
+		fail "$*: $records records, $bytes bytes, $rest"
+}
+
+transfer=$top/build/plain/tests/bench/transfer
+transfers copy write "$tmp"
+transfers copy read "$tmp"
+for kind in pipe socket pty; do transfers $kind write; done
+transfers command write 'cat > /dev/null'
+"$transfer" device write 10000 0.01 /dev/zero > "$tmp/said" 2>&1
+[ $? = 3 ] || fail "zeros read for what was written: no error"
+grep -q 'the data is wrong' "$tmp/said" ||
+	fail "zeros read for what was written: $(cat "$tmp/said")"
+"$transfer" command write 10000 0.01 'cat > /dev/null; exit 1' > "$tmp/said" 2>&1 &&
+	fail "a command that fails: $(cat "$tmp/said")"
 exit $status
