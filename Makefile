@@ -8,6 +8,8 @@
 #	make check-debug	the tests under kernels that check, KASAN and lockdep among it
 #	make check-kernels	the tests under each of Debian's kernels, with the newest
 #	make long	both, for long, the race detector, and the ring's fuzzer
+#	make bench	MB/s of pmt beside pipe, pty, CUSE, tgt and tee, in the machine, and
+#			bench-native; bench-long: all record sizes, from 512 B to 16 MiB
 #	make bench-rmt	how fast a drive on another host is, beside other clients
 #	make bench-filters	what compression and encryption cost beside their libraries
 #	make bench-native	what the image format does without the kernel; and bench-filters
@@ -153,6 +155,13 @@ long: setup
 	$(Q)$(MAKE) --no-print-directory all system-programs conformance-modules
 	$(Q)tests/long
 
+# Transfers in one boot of the machine, then bench-native; tables in build/bench.
+bench bench-long: setup
+	$(Q)$(MAKE) --no-print-directory all $(addprefix $(B)/tests/bench/,transfer cuse)
+	$(Q)tests/bench/transfers $(if $(filter bench-long,$@),-l)
+	@echo
+	$(Q)$(MAKE) --no-print-directory bench-native
+
 # Records to a drive on another host, by three clients.
 bench-rmt: setup
 	$(Q)$(MAKE) --no-print-directory all $(patsubst %.c,$(B)/%,$(BENCH))
@@ -205,7 +214,7 @@ clean:
 -include $(shell find $(B) $(S) -name '*.d' 2>/dev/null)
 
 .PHONY: all deb setup modules demo check style conformance check-debug check-kernels \
-	long bench-rmt bench-filters bench-native conformance-modules install clean \
-	unit-programs system-programs
+	long bench bench-long bench-rmt bench-filters bench-native conformance-modules \
+	install clean unit-programs system-programs
 .SECONDARY:
 .DELETE_ON_ERROR:
