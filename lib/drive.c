@@ -24,6 +24,7 @@ static const struct kind {
 	{ &pmt_null_drive, PMT_FORM_LEAF },
 	{ &pmt_st_drive, PMT_FORM_LEAF },
 	{ &pmt_rmt_drive, PMT_FORM_LEAF },
+	{ &pmt_exec_drive, PMT_FORM_LEAF },
 	{ &pmt_mirror_drive, PMT_FORM_MIRROR },
 	{ &pmt_limit_drive, PMT_FORM_FILTER },
 	{ &pmt_fault_drive, PMT_FORM_FILTER },

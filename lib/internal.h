@@ -327,7 +327,7 @@ struct pmt_leaf {
 
 /* drive.c */
 extern const struct pmt_drive_ops pmt_image_drive, pmt_null_drive, pmt_st_drive,
-	pmt_rmt_drive, pmt_mirror_drive, pmt_limit_drive, pmt_fault_drive,
+	pmt_rmt_drive, pmt_exec_drive, pmt_mirror_drive, pmt_limit_drive, pmt_fault_drive,
 	pmt_delay_drive, pmt_zstd_drive, pmt_aead_drive;
 enum pmt_form { PMT_FORM_NONE, PMT_FORM_LEAF, PMT_FORM_FILTER, PMT_FORM_MIRROR };
 enum pmt_form pmt_drive_form(const char *kind);

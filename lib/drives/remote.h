@@ -6,7 +6,7 @@
  *	rmt.c		the drive: its options, connecting again
  *	(st*.c)		all that st makes of a tape, the same as of one here
  *	rmt_calls.c	the calls of st, as requests
- *	rmt_wire.c	a process to speak to, bytes and replies
+ *	rmt_wire.c	a process to speak to, bytes and replies; exec.c has one, too
  *
  * Prototypes are sorted by the file that defines them.
  */
@@ -19,7 +19,8 @@
 #include "st.h"
 
 /*
- * A process that speaks RMT, by a socket that is its standard input and output.
+ * A process that speaks RMT, or lines (exec.c), by a socket that is its standard
+ * input and output.
  * Functions return -EPIPE when it has gone, -ETIMEDOUT when it says nothing,
  * -EBADMSG for what is no reply; then the wire is of no more use.
  */
@@ -118,6 +119,7 @@ void pmt_wire_close(struct pmt_wire *);
 int pmt_wire_send(struct pmt_wire *, struct iovec *, int n);
 int pmt_wire_reply(struct pmt_wire *, struct pmt_rmt_reply *);
 int pmt_wire_data(struct pmt_wire *, void *to, size_t n);	/* to NULL: dropped */
+int pmt_wire_line(struct pmt_wire *, char *line, size_t size);	/* without its end */
 /* As much as there is room for, or has come; 0: nothing now. */
 ssize_t pmt_wire_put(struct pmt_wire *, const struct iovec *, int n);
 ssize_t pmt_wire_get(struct pmt_wire *, const struct iovec *, int n);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* rmt: a process that speaks RMT; see remote.h. */
+/* rmt, exec: a process that is spoken to; see remote.h. */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -119,10 +119,11 @@ void pmt_wire_close(struct pmt_wire *wire)
 		return;
 	close(wire->fd);
 	wire->fd = -1;
+	/* A shell ends before what it has started. */
 	if (!has_ended(wire, CLOSING)) {
 		kill(-wire->pid, SIGTERM);
-		if (!has_ended(wire, ENDING))
-			kill(-wire->pid, SIGKILL);
+		has_ended(wire, ENDING);
+		kill(-wire->pid, SIGKILL);
 	}
 	while (waitpid(wire->pid, NULL, 0) < 0 && errno == EINTR)
 		;
@@ -271,6 +272,31 @@ int pmt_wire_reply(struct pmt_wire *wire, struct pmt_rmt_reply *reply)
 			rc = pmt_wire_take_reply(wire, reply, &done);
 	}
 	return rc;
+}
+
+int pmt_wire_line(struct pmt_wire *wire, char *line, size_t size)
+{
+	size_t length = 0;
+
+	for (;;) {
+		const char *in = wire->in + wire->from, *end;
+		size_t n = wire->to - wire->from;
+		int rc;
+
+		end = memchr(in, '\n', n);
+		n = end ? (size_t)(end - in) : n;
+		if (length + n >= size || memchr(in, '\0', n))
+			return -EBADMSG;
+		length += pmt_wire_taken(wire, line + length, n);
+		line[length] = '\0';
+		if (end) {
+			wire->from++;
+			return 0;
+		}
+		rc = fill_some(wire);
+		if (rc)
+			return rc;
+	}
 }
 
 int pmt_wire_data(struct pmt_wire *wire, void *to, size_t n)

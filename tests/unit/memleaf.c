@@ -444,6 +444,14 @@ int rig_open(struct rig *rig, const char *spec)
 		fprintf(stderr, "%s: %s\n", spec, error ? error : "?");
 		return rc;
 	}
+	return rig_take(rig, rig->drive);
+}
+
+int rig_take(struct rig *rig, struct pmt_drive *drive)
+{
+	int rc;
+
+	rig->drive = drive;
 	rig->place = rig->session.place;
 	rc = pmt_drive_attach(rig->drive, &rig->session);
 	if (rc) {

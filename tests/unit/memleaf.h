@@ -66,6 +66,7 @@ struct rig {
 
 void rig_init(struct rig *);
 int rig_open(struct rig *, const char *spec);	/* opens and attaches */
+int rig_take(struct rig *, struct pmt_drive *);	/* attaches; closes it if it cannot */
 void rig_close(struct rig *);
 /* One command at rig->place; these return the result's status. */
 int rig_do(struct rig *, struct pmt_command, void *data);
