@@ -25,6 +25,7 @@ CC ?= gcc
 OPT ?= -O2 -g
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 WARN += $(if $(CI),-Werror)
+VERSION := $(shell sed -n 's/^\#define PMT_VERSION "\(.*\)"/\1/p' tools/pmt-tool.h)
 PKGS := libnl-genl-3.0 libnl-3.0 json-c libsystemd zlib libzstd libsodium libkeyutils
 
 CPPFLAGS := -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Ikmod/uapi -Ilib
@@ -101,6 +102,13 @@ $(B)/tests/system/tt: $(B)/tests/conformance/steps.o
 $(B)/tests/conformance/conform: $(call objs,$(B),$(CONFORM)) $(B)/libpmt.a
 	$(call say,LD,$@) $(CC) -o $@ $^ $(LDLIBS)
 
+# As somebody else builds it: from what is installed.
+STAGE := $(CURDIR)/$(B)/stage
+$(B)/examples/%: examples/%.c $(B)/libpmt.so lib/pmt.h kmod/uapi/linux/pmt.h lib/libpmt.pc.in
+	$(Q)mkdir -p $(@D) && $(MAKE) -s install-lib DESTDIR=$(STAGE) PREFIX=/opt
+	$(call say,CC,$@) $(CC) $(WARN) -Werror -o $@ $< $$(PKG_CONFIG_LIBDIR=$(STAGE)/opt/lib/pkgconfig \
+		PKG_CONFIG_SYSROOT_DIR=$(STAGE) pkg-config --cflags --libs libpmt)
+
 $(S)/tests/unit/check_%: $(S)/tests/unit/check_%.o $(call objs,$(S),$(UNIT_HELP)) $(S)/libpmt.a
 	$(call say,LD,$@) $(CC) -fsanitize=address,undefined -o $@ $^ \
 		$(LDLIBS) $$(pkg-config --libs check)
@@ -115,7 +123,7 @@ $(S)/tests/unit/check_random: $(call objs,$(S),$(filter-out %/conform.c,$(CONFOR
 
 unit-programs: $(patsubst %.c,$(S)/%,$(UNIT)) $(S)/tests/property/mirror \
 	$(B)/tests/property/mirror
-system-programs: $(patsubst %.c,$(B)/%,$(SYSTEM) $(FUZZ) $(BENCH))
+system-programs: $(patsubst %.c,$(B)/%,$(SYSTEM) $(FUZZ) $(BENCH)) $(B)/examples/memory
 
 setup:
 	$(Q)tests/vm/setup
@@ -188,21 +196,28 @@ UDEVDIR ?= $(PREFIX)/lib/udev
 to = $(DESTDIR)$(1)
 put = install -D -m 644 $(1) $(call to,$(2))
 
-install: all
+install: all install-lib
 	for name in pmt tape-mirror rmt-forwarder pmt-rmt; do \
 		install -D -m 755 $(B)/$$name $(call to,$(SBINDIR)/$$name) || exit; done
 	install -d -m 755 $(call to,/etc/pmt) $(call to,/var/lib/pmt)
+	$(call put,tools/completion,$(PREFIX)/share/bash-completion/completions/pmt)
+	$(call put,udev/60-pmt.rules,$(UDEVDIR)/rules.d/60-pmt.rules)
+	$(call put,systemd/modules-load.conf,$(PREFIX)/lib/modules-load.d/pmt.conf)
+	for name in mirror.conf rmt.conf memory.c tape.py; do install -D -m 644 examples/$$name \
+		$(call to,$(PREFIX)/share/doc/pmt/examples/$$name) || exit; done
+	for page in man/*; do install -D -m 644 $$page \
+		$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit; done
+
+# What others build with, to be used by what they have built.
+install-lib: $(B)/libpmt.a $(B)/libpmt.so
 	$(call put,$(B)/libpmt.a,$(LIBDIR)/libpmt.a)
 	$(call put,$(B)/libpmt.so,$(LIBDIR)/libpmt.so.0)
 	ln -sf libpmt.so.0 $(call to,$(LIBDIR)/libpmt.so)
 	$(call put,lib/pmt.h,$(PREFIX)/include/pmt.h)
 	$(call put,kmod/uapi/linux/pmt.h,$(PREFIX)/include/linux/pmt.h)
-	$(call put,udev/60-pmt.rules,$(UDEVDIR)/rules.d/60-pmt.rules)
-	$(call put,systemd/modules-load.conf,$(PREFIX)/lib/modules-load.d/pmt.conf)
-	for name in mirror.conf rmt.conf; do install -D -m 644 examples/$$name \
-		$(call to,$(PREFIX)/share/doc/pmt/examples/$$name) || exit; done
-	for page in man/*; do install -D -m 644 $$page \
-		$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit; done
+	install -d $(call to,$(LIBDIR)/pkgconfig)
+	sed 's,@PREFIX@,$(PREFIX),; s,@LIBDIR@,$(LIBDIR),; s,@VERSION@,$(VERSION),; s,@LIBS@,$(LDLIBS),' \
+		lib/libpmt.pc.in > $(call to,$(LIBDIR)/pkgconfig/libpmt.pc)
 
 # Debian's packages, in build/deb.
 deb:
@@ -215,6 +230,6 @@ clean:
 
 .PHONY: all deb setup modules demo check style conformance check-debug check-kernels \
 	long bench bench-long bench-rmt bench-filters bench-native conformance-modules \
-	install clean unit-programs system-programs
+	install install-lib clean unit-programs system-programs
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -156,6 +156,42 @@ int pmt_drive_status_json(struct pmt_drive *, char **json);
 int pmt_drive_control(struct pmt_drive *, const char *line, char **error);
 
 /*
+ * A drive of the caller's own (drives/store.c).  A tape is records and filemarks,
+ * numbered from 0; the caller keeps them, by number, and the library does all else:
+ * motion, places, blocks of a fixed size, sense.  One thread at a time calls, which is
+ * that of pmt_server_run where the drive is served.
+ *
+ * Errors of the calls are the application's: -EIO, -EBADMSG the medium; -ENOSPC the end
+ * of the tape, and nothing was written; -EROFS; others are of the hardware.
+ */
+struct pmt_store {
+	const char *name;	/* for messages; used while it is opened */
+	uint64_t count;		/* objects that are there */
+	uint64_t id;		/* by which the tape is known again; 0: it is not */
+	uint64_t room;		/* bytes that can surely be written behind early warning, or
+				 * PMT_UNKNOWN: there is no end */
+	uint32_t record_max;	/* bytes; 0: PMT_RECORD_MAX */
+	/*
+	 * Object lbn: up to size bytes of it to data.  Its whole length; 0: a filemark;
+	 * -errno.
+	 */
+	int64_t (*read)(void *context, uint64_t lbn, void *data, size_t size);
+	/*
+	 * Put object lbn, length 0: a filemark; those behind it are gone.  lbn is at most
+	 * the number of objects.  0; 1: done, and early warning; -errno.  NULL: the tape is
+	 * write protected.
+	 */
+	int (*write)(void *context, uint64_t lbn, const void *data, size_t length);
+	/* Object lbn and those behind it are gone.  NULL only without write. */
+	int (*cut)(void *context, uint64_t lbn);
+	/* Make all durable; NULL: nothing to do. */
+	int (*sync)(void *context);
+};
+
+/* -errno of read; -ENOMEM.  pmt_drive_close() does not touch the context. */
+int pmt_drive_open_store(struct pmt_drive **, const struct pmt_store *, void *context);
+
+/*
  * Serving (server.c): attach the drive to a unit and execute its commands until
  * the unit is gone or stop is asked for.
  *
