@@ -97,6 +97,26 @@ struct json_object *info_json(const struct pmt_unit_info *info)
 	return object;
 }
 
+const char *string_of(struct json_object *object, const char *key)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(object, key, &value) &&
+	       json_object_is_type(value, json_type_string) ?
+	       json_object_get_string(value) : NULL;
+}
+
+bool number_of(struct json_object *object, const char *key, uint64_t *number)
+{
+	struct json_object *value;
+
+	if (!json_object_object_get_ex(object, key, &value) ||
+	    !json_object_is_type(value, json_type_int))
+		return false;
+	*number = json_object_get_uint64(value);
+	return true;
+}
+
 void print_json(struct json_object *object)
 {
 	puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |

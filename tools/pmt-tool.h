@@ -72,6 +72,9 @@ struct json_object *info_json(const struct pmt_unit_info *);
 struct json_object *number_json(uint64_t value);
 void add_number_json(struct json_object *, const char *key, uint64_t value);
 void add_place_json(struct json_object *, const struct pmt_place *);
+/* Of an object; NULL and false: there is none. */
+const char *string_of(struct json_object *, const char *key);
+bool number_of(struct json_object *, const char *key, uint64_t *);
 void print_json(struct json_object *);	/* one line; takes it over */
 struct size_text { char text[24]; };
 struct size_text size_text(uint64_t bytes);
@@ -92,6 +95,8 @@ int verb_new(struct tool *);
 int verb_list(struct tool *);
 int verb_status(struct tool *);
 int verb_watch(struct tool *);
+int verb_metrics(struct tool *);
+int verb_doctor(struct tool *);
 int verb_set(struct tool *);
 int verb_control(struct tool *);
 int verb_copy(struct tool *);

@@ -62,6 +62,10 @@ static const struct verb {
 	  MAY_UNIT, JSON, .run = verb_status },
 	{ "watch", "show events as they come",
 	  MAY_UNIT, JSON, .run = verb_watch },
+	{ "metrics", "the same as OpenMetrics text, for monitoring",
+	  MAY_UNIT, 0, .run = verb_metrics },
+	{ "doctor", "look for what is wrong, and say what to do",
+	  NO_UNIT, NO_KERNEL | JSON, .run = verb_doctor },
 	{ "set", "change a unit",
 	  MUST_UNIT, RECOVERY | EOT | NEEDS_ONE, .run = verb_set },
 	{ "abort", "fail all that waits, detach the server",
@@ -125,10 +129,9 @@ static void print_help(FILE *to)
 	fputs("\n"
 	      "UNIT is a number, or one of the nodes: pmtm0, /dev/npmtm0, /dev/pmts0.\n"
 	      "SPEC is a drive, as in pmt-drives(7): image:FILE, st:/dev/nst0.\n"
-	      "pmt COMMAND --help shows the options of a command.\n\n"
+	      "pmt COMMAND --help shows the options of a command.\n"
 	      "  -h, --help     this text\n"
-	      "  -V, --version  the version\n"
-	      "Exit: 0, 1 failure or a difference, 2 usage.\n", to);
+	      "  -V, --version  the version\n", to);
 }
 
 static int print_verb_help(const struct verb *v)

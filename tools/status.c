@@ -75,26 +75,6 @@ static void print_numbers(const struct pmt_unit_info *info)
 	       info->wakes_server, info->wakes_master);
 }
 
-static const char *string_of(struct json_object *object, const char *key)
-{
-	struct json_object *value;
-
-	return json_object_object_get_ex(object, key, &value) &&
-	       json_object_is_type(value, json_type_string) ?
-	       json_object_get_string(value) : NULL;
-}
-
-static bool number_of(struct json_object *object, const char *key, uint64_t *number)
-{
-	struct json_object *value;
-
-	if (!json_object_object_get_ex(object, key, &value) ||
-	    !json_object_is_type(value, json_type_int))
-		return false;
-	*number = json_object_get_uint64(value);
-	return true;
-}
-
 /* Keys that have a place of their own in the text, or none. */
 static bool is_shown(const char *key)
 {

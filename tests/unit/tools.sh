@@ -110,7 +110,7 @@ expect 2 '/nowhere/rmt.conf: No such file' pmt-rmt --config /nowhere/rmt.conf
 if [ -e /sys/module/pmts ]; then
 	exit $status
 fi
-for verb in list status watch new 'new 3' 'del 0' 'abort 0' 'detach 0' 'set 0 --eot st'; do
+for verb in list status watch metrics new 'new 3' 'del 0' 'abort 0' 'detach 0' 'set 0 --eot st'; do
 	# shellcheck disable=SC2086 # a verb and its arguments
 	expect 1 'modules are not loaded.*modprobe pmtm' pmt $verb
 done
