@@ -178,7 +178,7 @@ END_TEST
 /* What breaks a rule, made of what is right by sed. */
 static const char *const wrong[] = {
 	"$d", "s/_total//", "s/ \\([0-9]*\\)$/ -\\1/", "s/ counter$/ info/", "2p", "s/^# TYPE.*//",
-	"s/copy=\"1\"/copy=\"0\"/; s/drive=\"[^\"]*\"/drive=\"\"/", "s/=\"0\"/=0/", "$a x",
+	"/^pmt_unit_file{/p", "s/=\"0\"/=0/", "$a x",
 	"s/unit=\"0\"/unit=\"0\",unit=\"0\"/", "s/ 12$/ 12 /", "s/UNIT \\(.*\\) bytes/UNIT \\1 days/",
 	"/pmt_unit_file{/d; $i pmt_unit_file{unit=\"0\"} 2",
 };
