@@ -206,7 +206,7 @@ static void be_successor(enum what what, const struct sockaddr_un *address, sock
 	struct rights rights = { .n = 0 };
 	char *line = calloc(1, MESSAGE_MAX);
 
-	alarm(20);
+	alarm(60);
 	if (connect(fd, (const struct sockaddr *)address, size) ||
 	    receive_message(fd, -1, line, &rights) || rights.n != 2 ||
 	    write(rights.fds[0], "s", 1) != 1 || write(rights.fds[1], "d", 1) != 1 ||
@@ -275,7 +275,7 @@ START_TEST(giving)
 	int status = 0;
 	char got[2];
 
-	patience = stays((enum what)_i) ? 2000 : 20000;
+	patience = stays((enum what)_i) ? 5000 : 30000;
 	begin_giving(&g, (enum what)_i);
 	ck_assert_int_eq(give(&g, -1), _i == TAKES ? g.child : -ECANCELED);
 	/* Refused means that it has ended, all of it. */
