@@ -11,7 +11,7 @@ case_units() {
 	serve --policy degrade 'fault?op=write&at=1&error=medium|image:'"$T/a.tape?capacity=4M" "image:$T/b.tape?capacity=4M"
 	says "ok +unit $UNIT is served" pmt doctor
 	no grep -q "unit $UNIT: copy" <(pmt doctor)
-	head -c 20000 /dev/zero | dd of="$NTAPE" bs=10000 status=none || fail "dd: $?"
+	dd if=/dev/zero of="$NTAPE" bs=10000 count=2 status=none || fail "dd: $?"
 	says "BAD +unit $UNIT: copy fault.*a.tape.capacity=4M: failed" pmt doctor
 	status 1 pmt doctor > /dev/null
 	chmod 666 "/dev/pmts$UNIT"
