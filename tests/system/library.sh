@@ -1,8 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Servers that are not ours: the example of the library, built from the installed
-# files, and the example of a program that is a drive.
+# A server that is not ours: the example of the library, built from the installed files.
 
 . "$(dirname "$0")/lib.sh"
 
