@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# A server that is not ours: the example of the library, built from the installed files.
+# Servers that are not ours: the example of the library, built from the installed
+# files, and the example of a program that is a drive.
 
 . "$(dirname "$0")/lib.sh"
 
@@ -22,5 +23,20 @@ case_memory() {
 }
 
 served() { pmt list --json | jq -e ".[] | select(.unit == $UNIT).state == \"served\"" > /dev/null; }
+
+# Dies between two dumps; the other copy goes on, and has all of the second.  What is
+# killed is the program, for which the shell has made room.
+case_exec() {
+	new_unit
+	serve --policy degrade "exec:exec\\ python3\\ $top/examples/tape.py\\ $T/tape" \
+		"image:$T/b.tape?capacity=4M"
+	ok tar cf "$TAPE" -C "$top" lib
+	ok tar df "$TAPE" -C "$top"
+	[ "$(find "$T/tape" -type f | wc -l)" -gt 20 ] || fail "nothing is in its folder"
+	ok kill -KILL "$(pmt status --json "$UNIT" | jq '.. | .process? | numbers')"
+	ok tar cf "$TAPE" -C "$top" lib
+	ok tar df "$TAPE" -C "$top"
+	like "$(pmt status "$UNIT")" 'exec:.*failed' "pmt status"
+}
 
 main "$@"
