@@ -193,7 +193,7 @@ static void tell_damage(const struct pmt_object *object, void *context)
 static int copy_all(struct writing *w)
 {
 	struct pmt_copy copy = {
-		.walk = { .context = w },
+		.walk = { .partition = w->image->partition, .context = w },
 		.skip_damaged = w->image->salvage,
 		.damaged = tell_damage,
 	};
@@ -238,9 +238,9 @@ static int make_copy(struct writing *w, const char *path,
 	if (!w->from)
 		return TOOL_FAILED;
 	r = pmt_imagefile_info(w->from, 0, &info);
-	if (!r && info.partitions > 1) {
-		fprintf(stderr, "pmt image: %s: has %u partitions; a new image has one\n",
-			w->image->words[0], info.partitions);
+	if (!r && info.partitions > 1 && !w->image->says_partition) {
+		fprintf(stderr, "pmt image: %s: has %u partitions, and a new image has one: say "
+			"which with --partition\n", w->image->words[0], info.partitions);
 		r = -EINVAL;
 	}
 	w->to = r ? NULL : image_open(path, &o);
@@ -283,8 +283,11 @@ static int rescue(struct image *image)
 
 	if (!f || !buffer)
 		return TOOL_FAILED;
-	pmt_imagefile_info(f, 0, &info);
+	if (pmt_imagefile_info(f, image->partition, &info))
+		info.format = NULL;
 	pmt_imagefile_close(f);
+	if (!info.format)
+		return TOOL_FAILED;
 	image->salvage = true;
 	image->format = strcmp(info.format, "het") != 0 ? info.format : "aws";
 	code = make_copy(&w, image->output, &source);
@@ -381,6 +384,11 @@ int image_repair(struct image *image)
 
 	if (image->output)
 		return rescue(image);
+	if (image->says_partition) {
+		fputs("pmt image repair: --partition is for -o; in place all are repaired\n",
+		      stderr);
+		return TOOL_USAGE;
+	}
 	buffer = image_buffer();
 	f = buffer ? image_open(image->words[0], &o) : NULL;
 	if (!f) {

@@ -27,8 +27,8 @@ static const struct image_verb {
 	{ "verify", "FILE", 1, 1, JSON | FORMAT, image_verify },
 	{ "extract", "FILE N", 2, 2, OUTPUT | PARTITION | FORMAT | SALVAGE, image_extract },
 	{ "append", "FILE [INPUT]", 1, 2, JSON | RECORD | CREATE | MAKES, image_append },
-	{ "convert", "FILE NEW", 2, 2, JSON | SALVAGE | MAKES, image_convert },
-	{ "repair", "FILE", 1, 1, JSON | OUTPUT | FORMAT, image_repair },
+	{ "convert", "FILE NEW", 2, 2, JSON | PARTITION | SALVAGE | MAKES, image_convert },
+	{ "repair", "FILE", 1, 1, JSON | OUTPUT | PARTITION | FORMAT, image_repair },
 	{ "label", "FILE", 1, 1, JSON | LABEL | BARCODE, image_label },
 };
 #define N_VERBS (sizeof(verbs) / sizeof(verbs[0]))
@@ -109,6 +109,7 @@ static int take_partition(struct image *image, const char *text)
 	int r = take_size("partition", text, 3, &number);
 
 	image->partition = (uint32_t)number;
+	image->says_partition = true;
 	return r;
 }
 

@@ -9,7 +9,7 @@ struct image {
 	const char *verb;
 	char **words;			/* behind the verb */
 	size_t n_words;
-	bool json, each, salvage, create, worm;
+	bool json, each, salvage, create, worm, says_partition;
 	const char *output, *format, *label, *barcode;
 	uint32_t partition;
 	uint64_t capacity, record;

@@ -64,4 +64,28 @@ case_worm() {
 		close 0 -> 0"
 }
 
+# Each becomes an image of its own.
+case_partitions() {
+	new_unit
+	serve "image:$T/a.tape?create=yes&capacity=64M"
+	ok mt -f "$NTAPE" stsetoptions can-partitions
+	ok mt -f "$NTAPE" mkpartition 10
+	ok tar -cf "$NTAPE" -C "$top" man
+	ok mt -f "$NTAPE" setpartition 1
+	ok tar -cf "$NTAPE" -C "$top" tests/unit/suite.c
+	stop_server
+	says 'has 2 partitions, and a new image has one: say which' \
+		pmt image convert "$T/a.tape" "$T/new.tap"
+	says 'say which one: 0 to 1' pmt image convert --partition 2 "$T/a.tape" "$T/new.tap"
+	[ ! -e "$T/new.tap" ] || fail "what was not made has been left"
+	ok pmt image convert --partition 0 "$T/a.tape" "$T/0.tap"
+	ok pmt image convert --partition 1 "$T/a.tape" "$T/1.tape"
+	ok tar -df <(pmt image extract "$T/0.tap" 0) -C "$top"
+	ok tar -df <(pmt image extract "$T/1.tape" 0) -C "$top"
+	ok tar -df <(pmt image extract --partition 1 "$T/a.tape" 0) -C "$top"
+	truncate -s -700 "$T/a.tape.p1"
+	ok pmt image repair -o "$T/whole.tape" --partition 1 "$T/a.tape"
+	says 'sound' pmt image verify "$T/whole.tape"
+}
+
 main "$@"
