@@ -118,6 +118,7 @@ struct pmt_unit {
 	u32 cookie;
 	u8 medium_flags;
 	bool early_warning_sent;
+	bool plugged;			/* see pmt_unit_plug */
 	struct pmt_counters counters;
 
 	wait_queue_head_t server_wait;	/* poll of the slave end */
@@ -201,6 +202,9 @@ int pmt_unit_wait_served(struct pmt_unit *unit);
 bool pmt_unit_fits(struct pmt_unit *unit, u32 length, u32 keep);
 int pmt_unit_issue(struct pmt_unit *unit, struct pmt_command *cmd,
 		   const void __user *from);
+void pmt_unit_plug(struct pmt_unit *unit);
+void pmt_unit_unplug(struct pmt_unit *unit);
+void pmt_unit_linger(struct pmt_unit *unit, u32 number);
 int pmt_unit_wait(struct pmt_unit *unit, u32 number, unsigned int task_state);
 int pmt_unit_wait_half(struct pmt_unit *unit);
 bool pmt_unit_done(struct pmt_unit *unit, u32 number);

@@ -85,7 +85,8 @@ struct pmtm_ahead {
 	u32 count;
 	u32 length;		/* of each */
 	u32 block_size;
-	u32 depth;		/* how many to keep issued */
+	u32 depth;		/* how many to keep issued, at most */
+	u32 filled;		/* how many were, when the last were issued */
 	struct pmt_place next;	/* of the next one to issue */
 };
 

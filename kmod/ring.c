@@ -330,7 +330,7 @@ int pmt_unit_issue(struct pmt_unit *unit, struct pmt_command *cmd,
 	spin_lock(&unit->lock);
 	ret = pmt_unit_ready(unit, cmd);
 	if (!ret) {
-		parked = pmt_ring_issue(&unit->store->ring, cmd);
+		parked = pmt_ring_issue(&unit->store->ring, cmd) && !unit->plugged;
 		unit->counters.wakes_server += parked;
 	}
 	spin_unlock(&unit->lock);
@@ -339,6 +339,28 @@ int pmt_unit_issue(struct pmt_unit *unit, struct pmt_command *cmd,
 	return ret;
 }
 EXPORT_SYMBOL_GPL(pmt_unit_issue);
+
+/* What is issued from now on is told to the server at once, by pmt_unit_unplug. */
+void pmt_unit_plug(struct pmt_unit *unit)
+{
+	spin_lock(&unit->lock);
+	unit->plugged = true;
+	spin_unlock(&unit->lock);
+}
+EXPORT_SYMBOL_GPL(pmt_unit_plug);
+
+void pmt_unit_unplug(struct pmt_unit *unit)
+{
+	bool parked;
+
+	spin_lock(&unit->lock);
+	unit->plugged = false;
+	parked = pmt_ring_unseen(&unit->store->ring);
+	unit->counters.wakes_server += parked;
+	spin_unlock(&unit->lock);
+	pmt_unit_ring_doorbell(unit, parked);
+}
+EXPORT_SYMBOL_GPL(pmt_unit_unplug);
 
 /*
  * Is number done, or will it not be before somebody looks at an exception?  Else
@@ -391,6 +413,22 @@ int pmt_unit_wait(struct pmt_unit *unit, u32 number, unsigned int task_state)
 	return READ_ONCE(unit->dead) ? -ENXIO : 0;
 }
 EXPORT_SYMBOL_GPL(pmt_unit_wait);
+
+/*
+ * Before waiting for the oldest of many that will be wanted: give the server a tick
+ * to have number done, too, and ring once.  One that is slower is not waited for.
+ */
+void pmt_unit_linger(struct pmt_unit *unit, u32 number)
+{
+	if (pmt_unit_settled(unit, number) ||
+	    wait_event_killable_timeout(unit->master_wait,
+					pmt_unit_settled(unit, number), 1) > 0)
+		return;
+	spin_lock(&unit->lock);
+	pmt_ring_awake(&unit->store->ring);
+	spin_unlock(&unit->lock);
+}
+EXPORT_SYMBOL_GPL(pmt_unit_linger);
 
 /*
  * Wait until half of what was issued is done; as above, killable.  -EIO: nothing

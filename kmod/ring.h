@@ -191,6 +191,13 @@ static inline bool pmt_ring_issue(struct pmt_ring *ring, struct pmt_command *cmd
 	return READ_ONCE(ring->server->parked);
 }
 
+/* Does the server sleep, and has not seen all that was issued? */
+static inline bool pmt_ring_unseen(const struct pmt_ring *ring)
+{
+	return READ_ONCE(ring->server->parked) &&
+	       READ_ONCE(ring->server->seen) != ring->tail;
+}
+
 /* Commands before number are not wanted any more.  As above. */
 static inline bool pmt_ring_cancel(struct pmt_ring *ring, __u32 number)
 {

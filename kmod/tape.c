@@ -494,10 +494,16 @@ static int pmtm_read_ahead(struct pmtm_tape *tape, u32 length)
 	pmtm_hold(tape, ahead->first);
 	if (!pmtm_option(tape, MT_ST_READ_AHEAD) || tape->place.lbn == PMT_UNKNOWN)
 		return 0;
+	/* By halves: a server that is faster is not woken for each. */
+	if (ahead->count > max(1U, ahead->filled / 2))
+		return 0;
+	pmt_unit_plug(tape->unit);
 	while (ahead->count < ahead->depth &&
 	       pmt_unit_fits(tape->unit, length, 4 * PMTM_KEEP))
 		if (pmtm_read_issue(tape, true))
 			break;
+	pmt_unit_unplug(tape->unit);
+	ahead->filled = ahead->count;
 	return 0;
 }
 
@@ -571,6 +577,8 @@ static int pmtm_read_one(struct pmtm_tape *tape, char __user *to, u32 length,
 	if (ret)
 		return ret;
 	number = tape->ahead.first;
+	if (tape->ahead.count > 2 && !pmt_unit_done(tape->unit, number))
+		pmt_unit_linger(tape->unit, number + tape->ahead.count / 2);
 	ret = pmtm_wait_done(tape, number, PMT_KILLABLE);
 	if (ret)
 		return ret;

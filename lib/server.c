@@ -300,7 +300,8 @@ static int server_park(struct pmt_server *server, uint32_t tail)
 			ret = -ENODEV;
 	}
 	pmt_view_unpark(&server->view);
-	server_drain_wake(server);
+	if (fds[1].revents)
+		server_drain_wake(server);
 	return ret;
 }
 

@@ -3,7 +3,8 @@
 #
 # law 3: a drive is fed from the ring's own pages, by direct I/O, and a record
 # never wraps: the data area is there twice.  The server is written from
-# linux/pmt.h alone.
+# linux/pmt.h alone.  And a server that is faster than its reader is rung for many
+# records at once.
 
 . "$(dirname "$0")/lib.sh"
 
@@ -27,6 +28,20 @@ case_direct_io() {
 	eventually 10 grep -q 'direct I/O' "$T/said"
 	like "$(cat "$T/said")" '^200 records by direct I/O, [1-9][0-9]* across the end$' \
 		"the server's word"
+}
+
+wakes() { pmt status --json "$UNIT" | jq ".[0].wakes_$1"; }
+
+# 64 are read ahead, and more of them when half of them have been taken.
+case_doorbells_of_a_reader() {
+	local server
+	new_unit
+	serve "null:?records=1000000&size=65536"
+	server=$(wakes server)
+	ok dd if="$NTAPE" of=/dev/null bs=64k count=1600 status=none
+	server=$(($(wakes server) - server))
+	[ $server -ge 1 ] || fail "the server has not been woken"
+	[ $server -le 70 ] || fail "1600 records, and the server was woken $server times"
 }
 
 main "$@"

@@ -221,6 +221,25 @@ START_TEST(server_is_woken_only_when_parked)
 }
 END_TEST
 
+/* Of several that are issued before it is rung for: for all of them at once. */
+START_TEST(a_parked_server_has_not_seen_all)
+{
+	__u32 n = issue(PMT_OP_READ, 100);
+
+	ck_assert(!pmt_ring_unseen(&rig.ring));
+	ck_assert(pmt_view_park(&rig.view, n + 1, 1));
+	ck_assert(!pmt_ring_unseen(&rig.ring));
+	issue(PMT_OP_READ, 100);
+	issue(PMT_OP_READ, 100);
+	ck_assert(pmt_ring_unseen(&rig.ring));
+	pmt_view_unpark(&rig.view);
+	ck_assert(!pmt_ring_unseen(&rig.ring));
+	ck_assert(!pmt_view_park(&rig.view, n + 2, 1));
+	ck_assert(pmt_view_park(&rig.view, n + 3, 1));
+	ck_assert(!pmt_ring_unseen(&rig.ring));
+}
+END_TEST
+
 START_TEST(cancel_wakes_a_parked_server)
 {
 	__u32 n = issue(PMT_OP_READ, 100);
@@ -617,6 +636,7 @@ int main(void)
 	tcase_add_test(tc, largest_record_always_fits_an_empty_ring);
 	tcase_add_test(tc, no_byte_has_two_owners);
 	tcase_add_test(tc, server_is_woken_only_when_parked);
+	tcase_add_test(tc, a_parked_server_has_not_seen_all);
 	tcase_add_test(tc, cancel_wakes_a_parked_server);
 	tcase_add_test(tc, master_is_woken_only_for_its_number);
 	tcase_add_test(tc, an_exception_wakes_whoever_waits_behind_it);
