@@ -69,15 +69,21 @@ static int pmt_put_numbers(struct sk_buff *skb, const struct pmt_unit *unit)
 
 	return nla_put_u32(skb, PMT_A_ISSUED, ring ? ring->tail : unit->first) ||
 	       nla_put_u32(skb, PMT_A_DONE, ring ? ring->done : unit->first) ||
+	       nla_put_u32(skb, PMT_A_DATA_WAITING, ring ? pmt_ring_waiting(ring) : 0) ||
 	       nla_put_u8(skb, PMT_A_EARLY_WARNING,
 			  ring && pmt_ring_early_warning(ring, &unit->place));
 }
 
-static u32 pmt_server_pid(const struct pmt_unit *unit)
+/* Whoever has the ends, as the reader sees them. */
+static int pmt_put_holders(struct sk_buff *skb, const struct pmt_unit *unit)
 {
-	if (unit->state != PMT_STATE_SERVED)
-		return 0;
-	return pid_nr_ns(unit->server_pid, task_active_pid_ns(current));
+	struct pid_namespace *ns = task_active_pid_ns(current);
+	bool served = unit->state == PMT_STATE_SERVED;
+
+	return nla_put_u8(skb, PMT_A_MASTER_OPEN, READ_ONCE(unit->master_open)) ||
+	       nla_put_u32(skb, PMT_A_MASTER_PID, pid_nr_ns(unit->master_pid, ns)) ||
+	       nla_put_u32(skb, PMT_A_SERVER_PID,
+			   served ? pid_nr_ns(unit->server_pid, ns) : 0);
 }
 
 static int pmt_put_unit(struct sk_buff *skb, struct pmt_unit *unit)
@@ -92,8 +98,7 @@ static int pmt_put_unit(struct sk_buff *skb, struct pmt_unit *unit)
 	      nla_put_u32(skb, PMT_A_RECOVERY, unit->recovery) ||
 	      nla_put_u8(skb, PMT_A_EOT, unit->eot) ||
 	      nla_put_u8(skb, PMT_A_STATE, unit->state) ||
-	      nla_put_u8(skb, PMT_A_MASTER_OPEN, READ_ONCE(unit->master_open)) ||
-	      nla_put_u32(skb, PMT_A_SERVER_PID, pmt_server_pid(unit)) ||
+	      pmt_put_holders(skb, unit) ||
 	      nla_put_u64_64bit(skb, PMT_A_ROOM, unit->room, PMT_A_PAD) ||
 	      nla_put_u8(skb, PMT_A_MEDIUM_FLAGS, unit->medium_flags) ||
 	      nla_put_u32(skb, PMT_A_BLOCK_SIZE, unit->modes.block_size) ||

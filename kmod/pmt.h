@@ -109,6 +109,7 @@ struct pmt_unit {
 	u32 recovery;			/* ms */
 	u32 first;			/* number of the next store's first command */
 	struct pid *server_pid;
+	struct pid *master_pid;		/* who opened it; NULL while it is not open */
 	struct pmt_limits limits;
 	/* After the last completed command: */
 	struct pmt_place place;

@@ -170,6 +170,14 @@ static inline __u32 pmt_ring_offset(const struct pmt_ring *ring, __u32 length)
 	return pmt_ring_data_start(ring, length) & (ring->data_size - 1);
 }
 
+/* How much of the data area commands have that are not done. */
+static inline __u32 pmt_ring_waiting(const struct pmt_ring *ring)
+{
+	if (ring->done == ring->head)
+		return ring->data_tail - ring->data_head;
+	return ring->data_tail - ring->data_end[pmt_ring_slot(ring, ring->done - 1)];
+}
+
 /*
  * Give the command to the server; its data is at pmt_ring_offset() and
  * pmt_ring_fits() said yes.  True: the server sleeps, wake it.

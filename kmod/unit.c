@@ -32,6 +32,7 @@ static void pmt_unit_release(struct device *dev)
 	u32 number = unit->number;
 
 	put_pid(unit->server_pid);
+	put_pid(unit->master_pid);
 	/* Under the queue's lock: pmt_units_exit takes it after the last one. */
 	spin_lock(&pmt_units_gone.lock);
 	xa_erase(&pmt_units, number);
@@ -253,6 +254,19 @@ int pmt_unit_set(struct pmt_unit *unit, const u32 *recovery, const u8 *eot)
 
 /* ---- the master end's opener ---- */
 
+/* Control held. */
+static void pmt_unit_set_master(struct pmt_unit *unit, struct pid *pid)
+{
+	struct pid *old = unit->master_pid;
+
+	lockdep_assert_held(&unit->control);
+	WRITE_ONCE(unit->master_open, pid != NULL);
+	spin_lock(&unit->lock);
+	unit->master_pid = pid;
+	spin_unlock(&unit->lock);
+	put_pid(old);
+}
+
 /*
  * The store exists until pmt_unit_close.  -ENXIO: nobody serves the unit; -EIO: it
  * is broken; -EAGAIN: a server is waited for, see pmt_unit_wait_served.
@@ -273,7 +287,7 @@ int pmt_unit_open(struct pmt_unit *unit)
 	else if (!unit->store)
 		ret = -EAGAIN;
 	else
-		WRITE_ONCE(unit->master_open, true);
+		pmt_unit_set_master(unit, get_pid(task_tgid(current)));
 	mutex_unlock(&unit->control);
 	return ret;
 }
@@ -282,7 +296,7 @@ EXPORT_SYMBOL_GPL(pmt_unit_open);
 void pmt_unit_close(struct pmt_unit *unit)
 {
 	mutex_lock(&unit->control);
-	WRITE_ONCE(unit->master_open, false);
+	pmt_unit_set_master(unit, NULL);
 	pmt_store_settle(unit);
 	mutex_unlock(&unit->control);
 }

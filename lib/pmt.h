@@ -65,6 +65,8 @@ struct pmt_unit_info {
 	uint32_t block_size;
 	uint64_t bytes_written, records_written, bytes_read, records_read;
 	uint64_t wakes_server, wakes_master;
+	uint64_t data_waiting;	/* bytes in the ring of what waits; PMT_UNKNOWN */
+	uint32_t master_pid;	/* who opened the master end; 0 none, or not known */
 };
 
 int pmt_unit_new(struct pmt_control *, const struct pmt_unit_config *,

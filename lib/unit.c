@@ -76,6 +76,8 @@ static const struct field info_fields[] = {
 	FIELD(pmt_unit_info, records_read, PMT_A_RECORDS_READ),
 	FIELD(pmt_unit_info, wakes_server, PMT_A_WAKES_SERVER),
 	FIELD(pmt_unit_info, wakes_master, PMT_A_WAKES_MASTER),
+	FIELD(pmt_unit_info, data_waiting, PMT_A_DATA_WAITING),
+	FIELD(pmt_unit_info, master_pid, PMT_A_MASTER_PID),
 };
 
 static const struct field event_fields[] = {
@@ -121,6 +123,8 @@ static const struct nla_policy policy[PMT_A_MAX + 1] = {
 	[PMT_A_WAKES_MASTER] = { .type = NLA_U64 },
 	[PMT_A_EVENT] = { .type = NLA_U8 },
 	[PMT_A_KEY] = { .type = NLA_U8 },
+	[PMT_A_DATA_WAITING] = { .type = NLA_U32 },
+	[PMT_A_MASTER_PID] = { .type = NLA_U32 },
 };
 
 static void socket_freep(struct nl_sock **socket)
@@ -208,7 +212,7 @@ static int parse_info(struct nlmsghdr *header, struct pmt_unit_info *info)
 {
 	*info = (struct pmt_unit_info){
 		.place = { .lbn = PMT_UNKNOWN, .file = PMT_UNKNOWN, .block = PMT_UNKNOWN },
-		.window = PMT_UNKNOWN, .room = PMT_UNKNOWN,
+		.window = PMT_UNKNOWN, .room = PMT_UNKNOWN, .data_waiting = PMT_UNKNOWN,
 	};
 	return parse(header, info_fields, sizeof(info_fields) / sizeof(info_fields[0]),
 		     info);

@@ -45,6 +45,11 @@ static struct json_object *place_json(const struct pmt_place *place)
 	return object;
 }
 
+static void add_pid(struct json_object *object, const char *key, uint32_t pid)
+{
+	add_number_json(object, key, pid ? pid : PMT_UNKNOWN);
+}
+
 static struct json_object *medium_json(uint8_t flags)
 {
 	struct json_object *object = json_object_new_object();
@@ -75,8 +80,8 @@ struct json_object *info_json(const struct pmt_unit_info *info)
 	add_string(object, "unit_id", id);
 	add_string(object, "state", pmt_state_name(info->state));
 	add_bool(object, "master_open", info->master_open);
-	json_object_object_add(object, "server_pid", info->server_pid ?
-			       json_object_new_int64(info->server_pid) : NULL);
+	add_pid(object, "master_pid", info->master_pid);
+	add_pid(object, "server_pid", info->server_pid);
 	add_number_json(object, "ring", info->data_size);
 	add_number_json(object, "recovery_ms", info->recovery == PMT_RECOVERY_FOREVER ?
 		   PMT_UNKNOWN : info->recovery);
@@ -87,6 +92,7 @@ struct json_object *info_json(const struct pmt_unit_info *info)
 	add_number_json(object, "issued", info->issued);
 	add_number_json(object, "done", info->done);
 	add_number_json(object, "waiting", info->issued - info->done);
+	add_number_json(object, "data_waiting", info->data_waiting);
 	add_number_json(object, "record_min", info->record_min);
 	add_number_json(object, "record_max", info->record_max);
 	add_number_json(object, "block_size", info->block_size);

@@ -25,7 +25,10 @@ static void print_head(const struct pmt_unit_info *info)
 	printf("unit %u: %s", info->unit, pmt_state_name(info->state));
 	if (info->server_pid)
 		printf(" by process %s", process_text(info->server_pid).text);
-	printf(", master end %s\n", info->master_open ? "open" : "closed");
+	printf(", master end %s", info->master_open ? "open" : "closed");
+	if (info->master_pid)
+		printf(" by process %s", process_text(info->master_pid).text);
+	putchar('\n');
 	printf("  ring       %s, recovery ", size_text(info->data_size).text);
 	if (info->recovery == PMT_RECOVERY_FOREVER)
 		printf("forever");
@@ -62,6 +65,8 @@ static void print_numbers(const struct pmt_unit_info *info)
 		printf("variable, ");
 	printf("%s\n  commands   %u wait", info->buffered ? "buffered" : "unbuffered",
 	       info->issued - info->done);
+	if (info->data_waiting != PMT_UNKNOWN)
+		printf(" with %s", size_text(info->data_waiting).text);
 	if (info->window == PMT_UNKNOWN)
 		printf(", window without bound");
 	else

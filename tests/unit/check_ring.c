@@ -146,6 +146,29 @@ START_TEST(page_sized_data_starts_on_a_page)
 }
 END_TEST
 
+/* What is done and not retired does not wait. */
+START_TEST(says_what_waits)
+{
+	__u32 first;
+
+	ck_assert_uint_eq(pmt_ring_waiting(&rig.ring), 0);
+	first = issue(PMT_OP_WRITE, 4096);
+	issue(PMT_OP_WRITE, 8192);
+	issue(PMT_OP_REWIND, 0);
+	ck_assert_uint_eq(pmt_ring_waiting(&rig.ring), 12288);
+	ck_assert_int_eq(answer(good(first)), 1);
+	ck_assert_uint_eq(pmt_ring_waiting(&rig.ring), 8192);
+	pmt_ring_retire(&rig.ring);
+	ck_assert_uint_eq(pmt_ring_waiting(&rig.ring), 8192);
+	ck_assert_int_eq(answer(good(first + 1)), 1);
+	ck_assert_int_eq(answer(good(first + 2)), 1);
+	ck_assert_uint_eq(pmt_ring_waiting(&rig.ring), 0);
+	pmt_ring_retire(&rig.ring);
+	pmt_ring_retire(&rig.ring);
+	ck_assert_uint_eq(pmt_ring_waiting(&rig.ring), 0);
+}
+END_TEST
+
 /* The whole area can be one record, whatever was there before. */
 START_TEST(largest_record_always_fits_an_empty_ring)
 {
@@ -633,6 +656,7 @@ int main(void)
 	tcase_add_test(tc, one_command_there_and_back);
 	tcase_add_test(tc, keeps_slots_for_closing);
 	tcase_add_test(tc, page_sized_data_starts_on_a_page);
+	tcase_add_test(tc, says_what_waits);
 	tcase_add_test(tc, largest_record_always_fits_an_empty_ring);
 	tcase_add_test(tc, no_byte_has_two_owners);
 	tcase_add_test(tc, server_is_woken_only_when_parked);

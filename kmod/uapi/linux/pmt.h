@@ -472,6 +472,8 @@ enum pmt_nl_attribute {
 	PMT_A_EVENT,		/* u8, enum pmt_event */
 	PMT_A_KEY,		/* u8, sense key of an error */
 	PMT_A_PERSONALITY,	/* string; "tape" if absent */
+	PMT_A_DATA_WAITING,	/* u32, bytes of the data area that are not done */
+	PMT_A_MASTER_PID,	/* u32, who opened it; as PMT_A_SERVER_PID */
 	PMT_A_ATTRIBUTES,
 };
 
