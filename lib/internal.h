@@ -314,6 +314,7 @@ struct pmt_leaf {
 		struct pmt_place place;
 		bool present, early_warning;
 		uint64_t ew_lbn;	/* PMT_UNKNOWN: not met */
+		uint64_t room;		/* cost before early warning, or PMT_UNKNOWN */
 		char error[160];
 		uint32_t n_partitions;
 		struct pmt_leaf_partition partitions[PMT_LEAF_PARTITIONS];

@@ -48,7 +48,7 @@ int pmt_leaf_init(struct pmt_leaf *leaf, const struct pmt_leaf_ops *ops)
 	leaf->eod = PMT_UNKNOWN;
 	leaf->floor.lbn = leaf->floor.file = leaf->floor.block = PMT_UNKNOWN;
 	leaf->fresh = true;
-	leaf->shown.ew_lbn = PMT_UNKNOWN;
+	leaf->shown.ew_lbn = leaf->shown.room = PMT_UNKNOWN;
 	leaf->limits = (struct pmt_limits){ .record_min = 1,
 					    .record_max = PMT_RECORD_MAX,
 					    .byte_cost = 256,
@@ -151,6 +151,7 @@ static void show(struct pmt_leaf *leaf)
 	pthread_mutex_lock(&leaf->lock);
 	leaf->shown.place = leaf->place;
 	leaf->shown.present = leaf->present;
+	leaf->shown.room = room(leaf);
 	show_partitions(leaf);
 	pthread_mutex_unlock(&leaf->lock);
 }
@@ -1261,6 +1262,7 @@ void pmt_leaf_status(struct pmt_drive *drive, struct json_object *object)
 	json_object_object_add(object, "early_warning",
 			       json_object_new_boolean(leaf->shown.early_warning));
 	add_number(object, "ew_lbn", leaf->shown.ew_lbn);
+	add_number(object, "room", leaf->shown.room);
 	if (leaf->shown.error[0])
 		json_object_object_add(object, "error",
 				       json_object_new_string(leaf->shown.error));

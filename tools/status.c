@@ -86,7 +86,7 @@ static bool is_shown(const char *key)
 	static const char *const keys[] = {
 		"spec", "kind", "state", "present", "generation", "partition", "lbn", "file",
 		"block", "records", "bytes", "marks", "records_read", "bytes_read",
-		"early_warning", "ew_lbn", "error",
+		"early_warning", "ew_lbn", "room", "error",
 	};
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
@@ -140,6 +140,8 @@ static void print_drive_place(struct json_object *drive, int indent)
 		printf("%swritten %s in %" PRIu64 " records", comma, size_text(bytes).text, number);
 	if (number_of(drive, "records_read", &number) && number && number_of(drive, "bytes_read", &bytes))
 		printf(", read %s in %" PRIu64, size_text(bytes).text, number);
+	if (number_of(drive, "room", &number))
+		printf(", room %s", size_text(number).text);
 	putchar('\n');
 }
 
