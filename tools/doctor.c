@@ -135,7 +135,7 @@ static void look_at_drive(struct doctor *d, uint32_t unit, struct json_object *d
 static void look_at_server(struct doctor *d, const struct pmt_unit_info *info)
 {
 	struct json_object *status = NULL, *drive;
-	int err = socket_status(info->unit, &status);
+	int err = socket_status(info->unit, SOCKET_PATIENCE, &status);
 
 	if (err < 0)
 		tell(d, "if it hangs: pmt detach, and start it again; a program of your own needs no "

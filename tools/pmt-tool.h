@@ -85,8 +85,9 @@ struct process_text process_text(uint32_t pid);
 const char *socket_folder(void);
 int socket_connect(uint32_t unit);
 int socket_send(int fd, const char *line);
-/* -ENOENT, -ECONNREFUSED: no daemon; -ETIMEDOUT it does not answer. */
-int socket_status(uint32_t unit, struct json_object **);
+#define SOCKET_PATIENCE 5	/* seconds, where none are said */
+/* -ENOENT, -ECONNREFUSED: no daemon; -ETIMEDOUT it does not answer for patience seconds. */
+int socket_status(uint32_t unit, unsigned int patience, struct json_object **);
 /* A line to its drives.  -EINVAL: *refusal, freed by the caller, says why. */
 int socket_control(int fd, const char *line, char **refusal);
 

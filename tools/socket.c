@@ -13,7 +13,6 @@
 #include "pmt-tool.h"
 
 #define ANSWER_MAX (1u << 20)
-#define ANSWER_SECONDS 5
 #define REFUSAL_MAX 4096
 
 const char *socket_folder(void)
@@ -23,10 +22,10 @@ const char *socket_folder(void)
 	return folder && *folder ? folder : "/run/pmt";
 }
 
-int socket_connect(uint32_t unit)
+static int connect_for(uint32_t unit, unsigned int patience)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct timeval limit = { .tv_sec = ANSWER_SECONDS };
+	struct timeval limit = { .tv_sec = patience };
 	int fd, err;
 
 	if (snprintf(address.sun_path, sizeof(address.sun_path), "%s/%u.sock",
@@ -42,6 +41,11 @@ int socket_connect(uint32_t unit)
 	err = errno == EAGAIN ? -ETIMEDOUT : -errno;
 	close(fd);
 	return err;
+}
+
+int socket_connect(uint32_t unit)
+{
+	return connect_for(unit, SOCKET_PATIENCE);
 }
 
 int socket_send(int fd, const char *line)
@@ -78,10 +82,10 @@ static int receive_line(int fd, char *line, size_t size)
 	return -EMSGSIZE;
 }
 
-int socket_status(uint32_t unit, struct json_object **status)
+int socket_status(uint32_t unit, unsigned int patience, struct json_object **status)
 {
 	_cleanup_free_ char *line = malloc(ANSWER_MAX);
-	_cleanup_close_ int fd = socket_connect(unit);
+	_cleanup_close_ int fd = connect_for(unit, patience);
 	int err;
 
 	if (!line)

@@ -194,7 +194,7 @@ static int show(const struct pmt_unit_info *info, void *context)
 {
 	struct json_object *status = NULL, *object;
 	struct statuses *s = context;
-	int err = info->server_pid ? socket_status(info->unit, &status) : -ENOENT;
+	int err = info->server_pid ? socket_status(info->unit, SOCKET_PATIENCE, &status) : -ENOENT;
 
 	if (s->array) {
 		object = info_json(info);

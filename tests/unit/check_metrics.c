@@ -13,6 +13,7 @@
 #define socket_status fake_socket_status
 #include "../../tools/metrics.c"
 #include "../../tools/info.c"
+#include "../../tools/sample.c"
 #undef pmt_unit_list
 #undef pmt_unit_get
 #undef socket_status
@@ -23,9 +24,9 @@
 static const struct pmt_unit_info units[] = {
 	{ .unit = 0, .state = PMT_STATE_SERVED, .server_pid = 7, .master_open = true,
 	  .place = { .generation = 3, .lbn = 5000000000, .file = 2, .block = PMT_UNKNOWN },
-	  .issued = 3, .done = 0xfffffffe, .data_size = 64 << 20,
+	  .issued = 3, .done = 0xfffffffe, .data_size = 64 << 20, .data_waiting = 4096,
 	  .bytes_written = UINT64_MAX - 1, .records_written = 12 },
-	{ .unit = 14, .state = PMT_STATE_RECOVERING,
+	{ .unit = 14, .state = PMT_STATE_RECOVERING, .data_waiting = PMT_UNKNOWN,
 	  .place = { .lbn = PMT_UNKNOWN, .file = PMT_UNKNOWN } },
 	{ .unit = 15, .state = PMT_STATE_SERVED, .server_pid = 8 },
 };
@@ -33,7 +34,7 @@ static const struct pmt_unit_info units[] = {
 static const char mirror[] =
 	"{\"drive\":{\"kind\":\"mirror\",\"children\":["
 	"{\"spec\":\"zstd|image:a\\\"\\\\\\n.tape\",\"kind\":\"zstd\",\"state\":\"failed\","
-	"\"children\":[{\"kind\":\"image\",\"lbn\":17,\"bytes\":4711,\"present\":true,"
+	"\"children\":[{\"kind\":\"image\",\"lbn\":17,\"bytes\":4711,\"room\":999,\"present\":true,"
 	"\"error\":\"write\"}]},"
 	"{\"spec\":\"null:\",\"kind\":\"null\",\"state\":\"ok\",\"lbn\":null,\"bytes\":4712,"
 	"\"early_warning\":true}]}}";
@@ -56,8 +57,9 @@ int fake_unit_get(struct pmt_control *control, uint32_t unit, struct pmt_unit_in
 	return unit == 14 ? 0 : -ENOENT;
 }
 
-int fake_socket_status(uint32_t unit, struct json_object **status)
+int fake_socket_status(uint32_t unit, unsigned int patience, struct json_object **status)
 {
+	(void)patience;
 	*status = unit == 0 ? json_tokener_parse(mirror) : NULL;
 	return *status ? 0 : -ETIMEDOUT;
 }
@@ -77,6 +79,7 @@ static const char *const lines[] = {
 	"pmt_unit_server_answers{unit=\"0\"} 1",
 	"pmt_unit_server_answers{unit=\"15\"} 0",
 	"pmt_unit_waiting_commands{unit=\"0\"} 5",
+	"pmt_unit_waiting_bytes{unit=\"0\"} 4096",
 	"pmt_unit_master_open{unit=\"0\"} 1",
 	"pmt_unit_lbn{unit=\"0\"} 5000000000",
 	"pmt_unit_file{unit=\"0\"} 2",
@@ -89,6 +92,7 @@ static const char *const lines[] = {
 	"pmt_copy_error{unit=\"0\",copy=\"0\",drive=\"zstd|image:a\\\"\\\\\\n.tape\"} 1",
 	"pmt_copy_error{unit=\"0\",copy=\"1\",drive=\"null:\"} 0",
 	"pmt_copy_lbn{unit=\"0\",copy=\"0\",drive=\"zstd|image:a\\\"\\\\\\n.tape\"} 17",
+	"pmt_copy_room{unit=\"0\",copy=\"0\",drive=\"zstd|image:a\\\"\\\\\\n.tape\"} 999",
 	"pmt_copy_present{unit=\"0\",copy=\"0\",drive=\"zstd|image:a\\\"\\\\\\n.tape\"} 1",
 	"pmt_copy_written_bytes_total{unit=\"0\",copy=\"1\",drive=\"null:\"} 4712",
 	"pmt_copy_early_warning{unit=\"0\",copy=\"1\",drive=\"null:\"} 1",
@@ -147,6 +151,7 @@ START_TEST(says_what_is)
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
 		ck_assert_msg(has_line(text, lines[i]), "no %s in: %s", lines[i], text);
 	/* What is not known is left out. */
+	ck_assert_ptr_null(strstr(text, "pmt_unit_waiting_bytes{unit=\"14\"}"));
 	ck_assert_ptr_null(strstr(text, "pmt_unit_lbn{unit=\"14\"}"));
 	ck_assert_ptr_null(strstr(text, "pmt_copy_lbn{unit=\"0\",copy=\"1\""));
 	reader_takes("all");
