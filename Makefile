@@ -31,6 +31,7 @@ PKGS := libnl-genl-3.0 libnl-3.0 json-c libsystemd zlib libzstd libsodium libkey
 CPPFLAGS := -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Ikmod/uapi -Ilib
 CFLAGS = -std=gnu11 $(OPT) $(WARN) -pthread -fPIC $(shell pkg-config --cflags $(PKGS))
 LDLIBS = $(shell pkg-config --libs $(PKGS)) -lbz2 -pthread
+SCREEN = $(shell pkg-config --libs ncursesw)
 
 LIB := $(sort $(wildcard lib/*.c lib/*/*.c))
 DAEMON := $(addprefix daemons/,main.c conf.c config.c control.c handover.c keep.c)
@@ -81,7 +82,7 @@ $(B)/pmt-rmt: $(call objs,$(B),daemons/pmt-rmt.c daemons/rmt-conf.c daemons/conf
 	$(call say,LD,$@) $(CC) -o $@ $^ $(LDLIBS)
 
 $(B)/pmt: $(call objs,$(B),$(TOOL)) $(B)/libpmt.a
-	$(call say,LD,$@) $(CC) -o $@ $^ $(LDLIBS)
+	$(call say,LD,$@) $(CC) -o $@ $^ $(LDLIBS) $(SCREEN)
 
 $(B)/tests/system/%: $(B)/tests/system/%.o $(B)/libpmt.a
 	$(call say,LD,$@) $(CC) -o $@ $^ $(LDLIBS)
@@ -111,7 +112,7 @@ $(B)/examples/%: examples/%.c $(B)/libpmt.so lib/pmt.h kmod/uapi/linux/pmt.h lib
 
 $(S)/tests/unit/check_%: $(S)/tests/unit/check_%.o $(call objs,$(S),$(UNIT_HELP)) $(S)/libpmt.a
 	$(call say,LD,$@) $(CC) -fsanitize=address,undefined -o $@ $^ \
-		$(LDLIBS) $$(pkg-config --libs check)
+		$(LDLIBS) $(if $(filter %/check_top,$@),$(SCREEN)) $$(pkg-config --libs check)
 
 # Threads, and what a server asks of the system, are the test's own.
 $(B)/tests/property/mirror: $(call objs,$(B),$(PROPERTY)) $(B)/libpmt.a

@@ -47,6 +47,9 @@ struct tool {
 	size_t n_words;
 	struct pmt_copy tape;		/* of the verbs that take specifications */
 	const char *svg;		/* file; or NULL */
+	double delay;			/* of top: seconds between two samples */
+	uint32_t count;			/* of top: how many samples; 0: without end */
+	bool batch;			/* of top: lines, not a screen */
 };
 
 /* pmt.c */
@@ -96,6 +99,7 @@ int verb_new(struct tool *);
 int verb_list(struct tool *);
 int verb_status(struct tool *);
 int verb_watch(struct tool *);
+int verb_top(struct tool *);
 int verb_metrics(struct tool *);
 int verb_doctor(struct tool *);
 int verb_set(struct tool *);

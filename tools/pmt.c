@@ -20,7 +20,8 @@ enum {
 	NO_KERNEL = 1 << 6,	/* the server is asked, not the kernel; or drives are */
 	FROM = 1 << 7, TO = 1 << 8, PARTITION = 1 << 9, VOLUMES = 1 << 10,
 	WAIT = 1 << 11, APPEND = 1 << 12, OVERWRITE = 1 << 13, SPREAD = 1 << 14,
-	SKIP_DAMAGED = 1 << 15, SVG = 1 << 16,
+	SKIP_DAMAGED = 1 << 15, SVG = 1 << 16, DELAY = 1 << 17, COUNT = 1 << 18,
+	BATCH = 1 << 19,
 };
 
 #define TAPE	(NO_KERNEL | FROM | TO | PARTITION | VOLUMES | WAIT | JSON)
@@ -62,7 +63,9 @@ static const struct verb {
 	  MAY_UNIT, JSON, .run = verb_status },
 	{ "watch", "show events as they come",
 	  MAY_UNIT, JSON, .run = verb_watch },
-	{ "metrics", "the same as OpenMetrics text, for monitoring",
+	{ "top", "show units, copies and their rates on a screen",
+	  MAY_UNIT, DELAY | COUNT | BATCH | JSON, .run = verb_top },
+	{ "metrics", "units and copies as OpenMetrics text, for monitoring",
 	  MAY_UNIT, 0, .run = verb_metrics },
 	{ "doctor", "look for what is wrong, and say what to do",
 	  NO_UNIT, NO_KERNEL | JSON, .run = verb_doctor },
@@ -114,10 +117,22 @@ static const struct tool_option {
 	  "leave out what can not be read" },
 	{ { "svg", required_argument, NULL, SVG }, "FILE",
 	  "draw a picture of the tape" },
+	{ { "delay", required_argument, NULL, DELAY }, "SECONDS",
+	  "between two looks, 0.1 to 3600 (2)" },
+	{ { "count", required_argument, NULL, COUNT }, "NUMBER",
+	  "of looks, then end (0: without end)" },
+	{ { "batch", no_argument, NULL, BATCH }, "",
+	  "lines, no screen" },
 	{ { "json", no_argument, NULL, JSON }, "", "for programs: JSON" },
 	{ { "help", no_argument, NULL, HELP }, "", "this text" },
 };
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))
+
+/* Of those that have one, or 0. */
+static char letter_of(int val)
+{
+	return val == HELP ? 'h' : val == DELAY ? 'd' : val == COUNT ? 'n' : val == BATCH ? 'b' : 0;
+}
 
 static void print_help(FILE *to)
 {
@@ -127,11 +142,9 @@ static void print_help(FILE *to)
 		fprintf(to, "  %-8s%-9s%s\n", v->name, arguments[v->wants].listed,
 			v->summary);
 	fputs("\n"
-	      "UNIT is a number, or one of the nodes: pmtm0, /dev/npmtm0, /dev/pmts0.\n"
-	      "SPEC is a drive, as in pmt-drives(7): image:FILE, st:/dev/nst0.\n"
+	      "UNIT is a number or a node: 0, /dev/npmtm0; SPEC a drive: pmt-drives(7).\n"
 	      "pmt COMMAND --help shows the options of a command.\n"
-	      "  -h, --help     this text\n"
-	      "  -V, --version  the version\n", to);
+	      "  -h, --help     this text        -V, --version  the version\n", to);
 }
 
 static int print_verb_help(const struct verb *v)
@@ -149,10 +162,14 @@ static int print_verb_help(const struct verb *v)
 	}
 	printf("Usage: pmt %s%s%s\n%s\n\n", v->name, has_options ? " [OPTION ...]" : "",
 	       arguments[v->wants].usage, v->summary);
-	for (const struct tool_option *o = options; o < options + N_OPTIONS; o++)
+	for (const struct tool_option *o = options; o < options + N_OPTIONS; o++) {
+		char letter = letter_of(o->option.val);
+
 		if ((v->options | HELP) & o->option.val)
-			printf("  %s --%-*s %-*s %s\n", o->option.val == HELP ? "-h," : "   ",
-			       name, o->option.name, argument, o->argument, o->help);
+			printf(letter ? "  -%c, --%-*s %-*s %s\n" : "   %c  --%-*s %-*s %s\n",
+			       letter ? letter : ' ', name, o->option.name, argument,
+			       o->argument, o->help);
+	}
 	return TOOL_OK;
 }
 
@@ -194,6 +211,17 @@ static int take_bound(const char *option, const char *text, struct pmt_bound *bo
 	return rc;
 }
 
+static int take_delay(struct tool *t, const char *text)
+{
+	char *end;
+
+	t->delay = strtod(text, &end);
+	if (*text >= '0' && *text <= '9' && !*end && t->delay >= 0.1 && t->delay <= 3600)
+		return 0;
+	fprintf(stderr, "pmt: --delay is seconds, 0.1 to 3600, not '%s'\n", text);
+	return -EINVAL;
+}
+
 static int take_wait(struct tool *t, const char *text)
 {
 	int rc = take_number("wait", text, UINT32_MAX / 1000, &t->tape.walk.wait);
@@ -225,6 +253,13 @@ static int take_option(struct tool *t, const struct option *option, const char *
 		return 0;
 	case SVG:
 		t->svg = value;
+		return 0;
+	case DELAY:
+		return take_delay(t, value);
+	case COUNT:
+		return take_number("count", value, UINT32_MAX, &t->count);
+	case BATCH:
+		t->batch = true;
 		return 0;
 	case FROM:
 		return take_bound("from", value, &t->tape.walk.from);
@@ -259,20 +294,37 @@ static int check_options(const struct tool *t, const struct verb *v)
 	return usage(v->name);
 }
 
+/* val: as getopt_long returns it, the option's or its letter. */
+static const struct tool_option *find_option(int val)
+{
+	for (const struct tool_option *o = options; o < options + N_OPTIONS; o++)
+		if (val == o->option.val || val == letter_of(o->option.val))
+			return o;
+	return NULL;
+}
+
 /* -1: go on; else the exit code. */
 static int take_options(struct tool *t, const struct verb *v, int argc, char **argv)
 {
 	struct option known[N_OPTIONS + 1] = { 0 };
+	char letters[2 * N_OPTIONS + 1] = "", *letter = letters;
+	const struct tool_option *option;
 	bool given = false;
-	int n = 0, val, index;
+	int n = 0, val;
 
-	for (size_t i = 0; i < N_OPTIONS; i++)
-		if ((v->options | HELP) & options[i].option.val)
-			known[n++] = options[i].option;
-	while ((val = getopt_long(argc, argv, "h", known, &index)) >= 0) {
-		if (val == 'h' || val == HELP)
+	for (const struct tool_option *o = options; o < options + N_OPTIONS; o++) {
+		if (!((v->options | HELP) & o->option.val))
+			continue;
+		known[n++] = o->option;
+		if (letter_of(o->option.val))
+			letter += sprintf(letter, "%c%s", letter_of(o->option.val),
+					  o->option.has_arg ? ":" : "");
+	}
+	while ((val = getopt_long(argc, argv, letters, known, NULL)) >= 0) {
+		option = find_option(val);
+		if (option && option->option.val == HELP)
 			return print_verb_help(v);
-		if (val == '?' || take_option(t, &known[index], optarg) < 0)
+		if (!option || take_option(t, &option->option, optarg) < 0)
 			return usage(v->name);
 		given = true;
 	}
@@ -319,7 +371,7 @@ static int finish(int code)
 static int run_verb(const struct verb *v, int argc, char **argv)
 {
 	struct tool t = { .unit = PMT_ANY_UNIT, .config = { .unit = PMT_ANY_UNIT },
-			  .tape.walk.partition = PMT_ANY_PARTITION };
+			  .tape.walk.partition = PMT_ANY_PARTITION, .delay = 2 };
 	char name[32];
 	int code, err;
 

@@ -113,21 +113,10 @@ static int print(struct tool *t, const char *name)
 {
 	int rc;
 
-	ck_assert_ptr_nonnull(freopen(path(name), "w", stdout));
+	folder_catch(name);
 	rc = verb_metrics(t);
 	fflush(stdout);
 	return rc;
-}
-
-static char *contents(const char *name)
-{
-	FILE *file = fopen(path(name), "r");
-	char *text = calloc(1, 65536);
-
-	ck_assert_ptr_nonnull(file);
-	ck_assert_uint_lt(fread(text, 1, 65535, file), 65535);
-	fclose(file);
-	return text;
 }
 
 static void reader_takes(const char *name)
@@ -147,7 +136,7 @@ START_TEST(says_what_is)
 
 	folder_make();
 	ck_assert_int_eq(print(&all, "all"), TOOL_OK);
-	text = contents("all");
+	text = folder_contents("all");
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
 		ck_assert_msg(has_line(text, lines[i]), "no %s in: %s", lines[i], text);
 	/* What is not known is left out. */
@@ -167,13 +156,13 @@ START_TEST(of_one_unit)
 
 	folder_make();
 	ck_assert_int_eq(print(&one, "one"), TOOL_OK);
-	text = contents("one");
+	text = folder_contents("one");
 	ck_assert_ptr_nonnull(strstr(text, "{unit=\"14\""));
 	ck_assert_ptr_null(strstr(text, "{unit=\"0\""));
 	reader_takes("one");
 	free(text);
 	ck_assert_int_eq(print(&none, "none"), TOOL_FAILED);
-	text = contents("none");
+	text = folder_contents("none");
 	ck_assert_str_eq(text, "");
 	free(text);
 	folder_remove();

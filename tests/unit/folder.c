@@ -33,3 +33,19 @@ const char *path(const char *name)
 	snprintf(text[i], sizeof(text[i]), "%s/%s", folder, name);
 	return text[i];
 }
+
+void folder_catch(const char *name)
+{
+	ck_assert_ptr_nonnull(freopen(path(name), "w", stdout));
+}
+
+char *folder_contents(const char *name)
+{
+	FILE *file = fopen(path(name), "r");
+	char *text = calloc(1, 65536);
+
+	ck_assert_ptr_nonnull(file);
+	ck_assert_uint_lt(fread(text, 1, 65535, file), 65535);
+	fclose(file);
+	return text;
+}

@@ -65,6 +65,8 @@ case_completion() {
 	. "$top/tools/completion"
 	completes 'verify' ver
 	completes 'watch' wa
+	completes 'top' to
+	completes '--batch --count --delay --help --json' top -
 	completes '--recovery --ring' new --r
 	completes '--json' list --j
 	completes '--eot --help --recovery' set -

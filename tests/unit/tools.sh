@@ -49,6 +49,10 @@ expect 2 'which unit' pmt control
 expect 2 'no unit is called so' pmt control blank
 expect 0 'Usage: pmt control UNIT' pmt control --help
 expect 2 '/dev/nst0: no unit is called so' pmt status /dev/nst0
+expect 2 "delay is seconds, 0.1 to 3600, not '0'" pmt top -d 0
+expect 2 "delay is seconds.*'1x'" pmt top --delay 1x
+expect 2 "count is a number.*'-1'" pmt top -n -1
+expect 2 "unrecognized option '--svg'" pmt top --svg x
 expect 2 'power of two from 1M to 1G' pmt new --ring 3M
 expect 2 'seconds, or forever' pmt new --recovery soon
 expect 2 'st or hold' pmt set 0 --eot never
@@ -110,7 +114,7 @@ expect 2 '/nowhere/rmt.conf: No such file' pmt-rmt --config /nowhere/rmt.conf
 if [ -e /sys/module/pmts ]; then
 	exit $status
 fi
-for verb in list status watch metrics new 'new 3' 'del 0' 'abort 0' 'detach 0' 'set 0 --eot st'; do
+for verb in list status watch top metrics new 'new 3' 'del 0' 'abort 0' 'detach 0' 'set 0 --eot st'; do
 	# shellcheck disable=SC2086 # a verb and its arguments
 	expect 1 'modules are not loaded.*modprobe pmtm' pmt $verb
 done
