@@ -34,7 +34,7 @@ LDLIBS = $(shell pkg-config --libs $(PKGS)) -lbz2 -pthread
 SCREEN = $(shell pkg-config --libs ncursesw)
 
 LIB := $(sort $(wildcard lib/*.c lib/*/*.c))
-DAEMON := $(addprefix daemons/,main.c conf.c config.c control.c handover.c keep.c)
+DAEMON := $(addprefix daemons/,main.c conf.c config.c control.c handover.c keep.c policy.c)
 TOOL := $(sort $(wildcard tools/*.c))
 UNIT := $(sort $(wildcard tests/unit/check_*.c))
 UNIT_HELP := $(filter-out $(UNIT),$(sort $(wildcard tests/unit/*.c)))
@@ -81,7 +81,9 @@ $(B)/tape-mirror $(B)/rmt-forwarder: $(B)/%: $(B)/daemons/%.o $(call objs,$(B),$
 $(B)/pmt-rmt: $(call objs,$(B),daemons/pmt-rmt.c daemons/rmt-conf.c daemons/conf.c) $(B)/libpmt.a
 	$(call say,LD,$@) $(CC) -o $@ $^ $(LDLIBS)
 
-$(B)/pmt: $(call objs,$(B),$(TOOL)) $(B)/libpmt.a
+# And what reads the daemons' configuration, to look at it.
+$(B)/pmt: $(call objs,$(B),$(TOOL) $(addprefix daemons/,conf.c config.c policy.c rmt-conf.c)) \
+		$(B)/libpmt.a
 	$(call say,LD,$@) $(CC) -o $@ $^ $(LDLIBS) $(SCREEN)
 
 $(B)/tests/system/%: $(B)/tests/system/%.o $(B)/libpmt.a

@@ -6,11 +6,15 @@
 #ifndef PMT_DAEMON_CONF_H
 #define PMT_DAEMON_CONF_H
 
+/* A message; priority as in syslog(3). */
+typedef void (*conf_log)(int priority, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
 /**
  * struct conf_reader - a file that is being read
  * @path: its name, in messages too
  * @line: where what was given to the caller last begins
- * @log: a message
+ * @log: what is wrong
  * @section: a line "[name]", without the brackets' first and with all behind it; NULL:
  *	there are no sections
  * @value: a line "key = value", stripped of blanks
@@ -22,8 +26,7 @@
 struct conf_reader {
 	const char *path;
 	int line;
-	void (*log)(int priority, const char *format, ...)
-		__attribute__((format(printf, 2, 3)));
+	conf_log log;
 	int (*section)(struct conf_reader *, char *text);
 	int (*value)(struct conf_reader *, const char *key, const char *value);
 	void *context;

@@ -3,10 +3,12 @@
  * /etc/pmt/NAME.conf: a unit, its drives, and options as on the command line
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "conf.h"
-#include "daemon.h"
+#include <pmt.h>
+
+#include "config.h"
 
 struct reading {
 	struct config *config;
@@ -26,10 +28,17 @@ static const char *keep_text(struct config *config, const char *text)
 	return texts[config->n_texts] ? texts[config->n_texts++] : NULL;
 }
 
-static int take_drive(struct config *config, char *spec)
+static int take_drive(const struct conf_reader *r, struct config *config, char *spec)
 {
-	char **drives = reallocarray(config->drives, config->n_drives + 1, sizeof(*drives));
+	char **drives, *error = NULL;
+	int rc = pmt_spec_leaves(spec, NULL, NULL, &error);
 
+	if (rc && error)
+		rc = conf_refuse(r, error, spec);
+	free(error);
+	if (rc)
+		return rc;
+	drives = reallocarray(config->drives, config->n_drives + 1, sizeof(*drives));
 	if (!drives)
 		return -ENOMEM;
 	config->drives = drives;
@@ -50,7 +59,7 @@ static int take_value(struct conf_reader *r, const char *key, const char *value)
 	if (!text)
 		return -ENOMEM;
 	if (strcmp(key, "drive") == 0)
-		return take_drive(config, config->texts[config->n_texts - 1]);
+		return take_drive(r, config, config->texts[config->n_texts - 1]);
 	if (strcmp(key, "unit") == 0) {
 		if (config->unit)
 			return conf_refuse(r, "said twice", key);
@@ -63,12 +72,12 @@ static int take_value(struct conf_reader *r, const char *key, const char *value)
 	return rc < 0 ? conf_refuse(r, "not understood", key) : 0;
 }
 
-int config_read(struct config *config, const char *path,
+int config_read(struct config *config, const char *path, conf_log log,
 		int (*option)(void *context, const char *key, const char *value), void *context)
 {
 	struct reading reading = { config, option, context };
 	struct conf_reader r = {
-		.path = path, .log = daemon_log, .value = take_value, .context = &reading,
+		.path = path, .log = log, .value = take_value, .context = &reading,
 	};
 	int rc = conf_read(&r);
 

@@ -14,6 +14,8 @@
 
 #include <pmt.h>
 
+#include "config.h"
+
 #ifndef PMT_VERSION
 #define PMT_VERSION "0.1"
 #endif
@@ -66,24 +68,6 @@ int daemon_main(const struct daemon_ops *, void *own, int argc, char **argv);
 /* A line to the log and to those who watch the daemon; any thread. */
 void daemon_log(int priority, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-
-/* config.c: a file with the unit, its drives, and options.  To be freed in any case. */
-struct config {
-	const char *unit;
-	char **drives;
-	size_t n_drives;
-	char **texts;		/* all values, which live as long */
-	size_t n_texts;
-};
-
-/*
- * option() is given all other keys; -ENOENT: there is no such.  -errno: it was not read,
- * and a message has been logged.
- */
-int config_read(struct config *, const char *path,
-		int (*option)(void *context, const char *key, const char *value),
-		void *context);
-void config_free(struct config *);
 
 /*
  * control.c: the control socket, /run/pmt/N.sock (PMT_RUNDIR is another folder).

@@ -211,7 +211,7 @@ static int take_option(struct daemon *d, int val, const char *name)
 	case 'c': d->create = true; break;
 	case OPTION_TAKE_OVER: d->take_over = true; break;
 	case OPTION_PREPARE: d->prepare = d->create = true; break;
-	case OPTION_CONFIG: err = config_read(&d->file, optarg, take_key, d); break;
+	case OPTION_CONFIG: err = config_read(&d->file, optarg, daemon_log, take_key, d); break;
 	case 'q': log_to.level = LOG_WARNING; break;
 	case 'v': log_to.level = LOG_DEBUG; break;
 	case OPTION_UNIT: err = pmt_unit_config_parse(&d->config, name, optarg); break;

@@ -166,7 +166,7 @@ int main(int argc, char **argv)
 	code = take_options(argc, argv, &path);
 	if (code >= 0)
 		return code;
-	if (rmt_conf_load(&conf, path)) {
+	if (rmt_conf_load(&conf, path, rmt_log)) {
 		rmt_conf_free(&conf);
 		return EXIT_USAGE;
 	}

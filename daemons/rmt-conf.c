@@ -10,7 +10,6 @@
 #include <string.h>
 #include <syslog.h>
 
-#include "conf.h"
 #include "rmt.h"
 
 #define STATE_FOLDER	"/var/lib/pmt"
@@ -251,10 +250,10 @@ static int complete(struct conf_reader *r)
 	return rc;
 }
 
-int rmt_conf_load(struct rmt_conf *conf, const char *path)
+int rmt_conf_load(struct rmt_conf *conf, const char *path, conf_log log)
 {
 	struct conf_reader r = {
-		.path = path, .log = rmt_log, .context = conf,
+		.path = path, .log = log, .context = conf,
 		.section = begin_section, .value = take_value,
 	};
 	int rc;
@@ -265,7 +264,7 @@ int rmt_conf_load(struct rmt_conf *conf, const char *path)
 		return rc;
 	rc = complete(&r);
 	if (rc == -ENOMEM)
-		rmt_log(LOG_ERR, "%s: %s", path, strerror(ENOMEM));
+		log(LOG_ERR, "%s: %s", path, strerror(ENOMEM));
 	return rc;
 }
 

@@ -11,6 +11,8 @@
 
 #include <pmt.h>
 
+#include "conf.h"
+
 /* A section: one tape, by several names. */
 struct rmt_entry {
 	char *section;
@@ -34,7 +36,7 @@ struct rmt_conf {
  * rmt-conf.c: 0 or -errno, and the message has been logged.  A configuration that
  * was not loaded whole is to be freed, too.
  */
-int rmt_conf_load(struct rmt_conf *, const char *path);
+int rmt_conf_load(struct rmt_conf *, const char *path, conf_log log);
 void rmt_conf_free(struct rmt_conf *);
 /* -ENOENT: it is not listed. */
 int rmt_conf_find(const struct rmt_conf *, const char *name, struct pmt_rmt_tape *);

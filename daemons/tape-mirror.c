@@ -33,11 +33,6 @@ static const char help[] =
 	"Exit: 0 stopped by a signal, 1 failure, 2 usage or specification,\n"
 	"3 the unit was deleted or took the slave end away, 4 another cartridge.\n";
 
-struct mirror {
-	const char *policy;
-	unsigned long min;
-};
-
 enum { OPTION_POLICY = DAEMON_OPTION, OPTION_MIN };
 
 static const struct option options[] = {
@@ -46,45 +41,19 @@ static const struct option options[] = {
 	{ 0 },
 };
 
-static int take_min(struct mirror *m, const char *argument)
-{
-	char *end;
-
-	m->min = strtoul(argument, &end, 10);
-	if (*argument >= '0' && *argument <= '9' && !*end && m->min && m->min < 1000)
-		return 0;
-	daemon_log(LOG_ERR, "min %s: wanted is a number of copies, 1 or more", argument);
-	return -EINVAL;
-}
-
 static int take_option(void *own, int val, const char *argument)
 {
-	struct mirror *m = own;
-
-	if (val == OPTION_MIN)
-		return take_min(m, argument);
-	if (strcmp(argument, "all") && strcmp(argument, "degrade")) {
-		daemon_log(LOG_ERR, "policy %s: wanted is all or degrade", argument);
-		return -EINVAL;
-	}
-	m->policy = argument;
-	return 0;
+	for (const struct option *option = options; option->name; option++)
+		if (option->val == val)
+			return policy_take(own, daemon_log, option->name, argument);
+	return -EINVAL;
 }
 
 static int check(void *own, char **words, size_t n)
 {
-	const struct mirror *m = own;
-	const char *error = NULL;
+	const char *error = policy_check(own, n);
 
 	(void)words;
-	if (n == 0)
-		error = "which drives? One SPEC or more, see pmt-drives(7)";
-	else if (n == 1 && (m->policy || m->min))
-		error = "--policy and --min are for two SPECs or more";
-	else if (m->min && (!m->policy || strcmp(m->policy, "degrade")))
-		error = "--min is for --policy degrade";
-	else if (m->min > n)
-		error = "--min asks for more copies than there are SPECs";
 	if (error)
 		daemon_log(LOG_ERR, "%s", error);
 	return error ? -EINVAL : 0;
@@ -93,16 +62,16 @@ static int check(void *own, char **words, size_t n)
 static int open_mirror(void *own, char **words, size_t n, const struct pmt_keeper *keeper,
 		       struct pmt_drive **drive, char **error)
 {
-	const struct mirror *m = own;
+	const struct policy *p = own;
 	char text[64] = "";
 	int length = 0;
 
 	if (n == 1)
 		return pmt_drive_open_kept(drive, words[0], keeper, error);
-	if (m->policy)
-		length = snprintf(text, sizeof(text), "policy=%s", m->policy);
-	if (m->min)
-		snprintf(text + length, sizeof(text) - length, "&min=%lu", m->min);
+	if (p->policy)
+		length = snprintf(text, sizeof(text), "policy=%s", p->policy);
+	if (p->min)
+		snprintf(text + length, sizeof(text) - length, "&min=%lu", p->min);
 	return pmt_mirror_open_kept(drive, (const char *const *)words, n,
 				    *text ? text : NULL, keeper, error);
 }
@@ -119,7 +88,7 @@ static const struct daemon_ops tape_mirror = {
 
 int main(int argc, char **argv)
 {
-	struct mirror mirror = { .policy = NULL };
+	struct policy policy = { .policy = NULL };
 
-	return daemon_main(&tape_mirror, &mirror, argc, argv);
+	return daemon_main(&tape_mirror, &policy, argc, argv);
 }

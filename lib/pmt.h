@@ -144,6 +144,13 @@ int pmt_mirror_open(struct pmt_drive **, const char *const *specs, size_t n,
 		    const char *options, char **error);
 int pmt_mirror_open_kept(struct pmt_drive **, const char *const *specs, size_t n,
 			 const char *options, const struct pmt_keeper *, char **error);
+/*
+ * What a specification names, of which nothing is opened: the kind and the target of each
+ * drive that has a medium.  each may be NULL; error as of pmt_drive_open.
+ */
+int pmt_spec_leaves(const char *spec,
+		    void (*each)(const char *kind, const char *target, void *context),
+		    void *context, char **error);
 /* Its specification. */
 const char *pmt_drive_text(const struct pmt_drive *);
 void pmt_drive_close(struct pmt_drive *);

@@ -337,6 +337,27 @@ int pmt_spec_options(struct pmt_spec *spec, const char *options, char **error)
 	return 0;
 }
 
+static void tell_leaves(const struct pmt_spec *spec,
+			void (*each)(const char *, const char *, void *), void *context)
+{
+	for (size_t i = 0; i < spec->n_children; i++)
+		tell_leaves(spec->children[i], each, context);
+	if (!spec->n_children)
+		each(spec->kind, spec->target, context);
+}
+
+int pmt_spec_leaves(const char *text, void (*each)(const char *, const char *, void *),
+		    void *context, char **error)
+{
+	struct pmt_spec *spec;
+	int rc = pmt_spec_parse(text, &spec, error);
+
+	if (rc == 0 && each)
+		tell_leaves(spec, each, context);
+	pmt_spec_free(spec);
+	return rc;
+}
+
 static char *mirror_text(struct pmt_spec **children, size_t n)
 {
 	size_t size = sizeof("mirror()"), used;

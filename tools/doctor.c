@@ -13,7 +13,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <syslog.h>
 
+#include "../daemons/config.h"
+#include "../daemons/rmt.h"
 #include "pmt-tool.h"
 
 struct doctor {
@@ -42,6 +45,15 @@ static void report(struct doctor *d, const char *advice, const char *what)
 		printf("     -> %s\n", advice);
 }
 
+/* NULL: there is no memory. */
+__attribute__((format(printf, 1, 0)))
+static char *form(const char *format, va_list arguments)
+{
+	char *text;
+
+	return vasprintf(&text, format, arguments) < 0 ? NULL : text;
+}
+
 __attribute__((format(printf, 3, 4)))
 static void tell(struct doctor *d, const char *advice, const char *format, ...)
 {
@@ -49,8 +61,7 @@ static void tell(struct doctor *d, const char *advice, const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	if (vasprintf(&text, format, arguments) < 0)
-		text = NULL;
+	text = form(format, arguments);
 	va_end(arguments);
 	report(d, advice, text ? text : "?");
 }
@@ -186,63 +197,137 @@ static void look_at_units(struct doctor *d)
 
 /* ---- configuration, and what it names ---- */
 
-/* The path behind "st:" or "image:", or nothing. */
-static void look_at_path(struct doctor *d, const char *file, bool drive, const char *at)
+/* A file that is being read; its readers' messages have no context. */
+static struct reading {
+	struct doctor *doctor;
+	const char *file;
+	char *said;			/* what they have said, or NULL */
+	struct pmt_unit_config unit;
+	struct policy policy;
+} reading;
+
+static void note(int priority, const char *message)
 {
-	_cleanup_free_ char *name = strndup(at, strcspn(at, "?,)| \t\n"));
+	char *before = reading.said;
+
+	if (priority > LOG_ERR ||
+	    asprintf(&reading.said, "%s%s%s", before ? before : "", before ? "; " : "", message) < 0)
+		return;
+	free(before);
+}
+
+__attribute__((format(printf, 2, 3)))
+static void note_form(int priority, const char *format, ...)
+{
+	_cleanup_free_ char *text = NULL;
+	va_list arguments;
+
+	va_start(arguments, format);
+	text = form(format, arguments);
+	va_end(arguments);
+	note(priority, text ? text : format);
+}
+
+static void look_at_leaf(const char *kind, const char *target, void *context)
+{
+	bool drive = !strcmp(kind, "st");
+	struct doctor *d = context;
 	struct path path;
 	char *slash;
 
-	if (!name || *name != '/')
+	if ((!drive && strcmp(kind, "image")) || *target != '/')
 		return;
-	slash = strrchr(name, '/');
+	path = in_root(target);
+	slash = strrchr(path.text, '/');
 	if (!drive)
-		slash[slash == name] = '\0';
-	path = in_root(name);
+		slash[slash == path.text] = '\0';
 	if (access(path.text, drive ? R_OK | W_OK : W_OK | X_OK) == 0)
-		tell(d, NULL, "%s: %s is there", file, name);
+		tell(d, NULL, "%s: %s is there", reading.file, path.text);
 	else
 		tell(d, drive ? "is the drive on, and the module st loaded? lsscsi -g shows drives" :
-		     "make the folder, or mount what belongs there", "%s: %s: %s", file, name,
-		     strerror(errno));
+		     "make the folder, or mount what belongs there", "%s: %s: %s", reading.file,
+		     path.text, strerror(errno));
 }
 
-static void look_at_line(struct doctor *d, const char *file, const char *line)
+static void look_at_spec(const char *spec)
 {
-	static const struct { const char *kind; bool drive; } kinds[] = {
-		{ "st:", true }, { "image:", false },
-	};
+	_cleanup_free_ char *error = NULL;
 
-	for (size_t i = 0; *line != '#' && i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		for (const char *at = line; (at = strstr(at, kinds[i].kind)); ) {
-			bool begins = at == line || strchr(" \t=|,(", at[-1]);
+	if (pmt_spec_leaves(spec, look_at_leaf, reading.doctor, &error) < 0)
+		note_form(LOG_ERR, "%s: %s: %s", reading.file, spec, error ? error : "no memory");
+}
 
-			at += strlen(kinds[i].kind);
-			if (begins)
-				look_at_path(d, file, kinds[i].drive, at);
-		}
+static int take_key(void *context, const char *key, const char *value)
+{
+	struct reading *r = context;
+	int err = pmt_unit_config_parse(&r->unit, key, value);
+
+	return err == -ENOENT ? policy_take(&r->policy, note_form, key, value) : err;
+}
+
+/* As tape-mirror reads it. */
+static void read_mirror(const char *name)
+{
+	struct config config = { .unit = NULL };
+	const char *error;
+	uint32_t unit;
+
+	if (config_read(&config, name, note_form, take_key, &reading) == 0 &&
+	    pmt_unit_parse(config.unit, &unit) == 0) {
+		error = policy_check(&reading.policy, config.n_drives);
+		if (error)
+			note_form(LOG_ERR, "%s: %s", name, error);
+		for (size_t i = 0; i < config.n_drives; i++)
+			look_at_spec(config.drives[i]);
+	}
+	config_free(&config);
+}
+
+/* As pmt-rmt does. */
+static void read_rmt(const char *name)
+{
+	struct rmt_conf conf;
+
+	if (rmt_conf_load(&conf, name, note_form) == 0)
+		for (size_t i = 0; i < conf.n_entries; i++)
+			look_at_spec(conf.entries[i].drive);
+	rmt_conf_free(&conf);
+}
+
+static void look_at_words(struct doctor *d, const char *name)
+{
+	const char *slash = strrchr(name, '/');
+	bool rmt = slash && !strcmp(slash, "/rmt.conf");
+	char understood[600];
+
+	snprintf(understood, sizeof(understood), "%s is understood", name);
+	reading = (struct reading){ .doctor = d, .file = name };
+	pmt_log_set_handler(note);
+	if (rmt)
+		read_rmt(name);
+	else
+		read_mirror(name);
+	pmt_log_set_handler(NULL);
+	tell(d, !reading.said ? NULL : rmt ? "what it may say is in pmt-rmt(8)" :
+	     "what it may say is in CONFIGURATION of tape-mirror(8)", "%s",
+	     reading.said ? reading.said : understood);
+	free(reading.said);
 }
 
 static void look_at_file(struct doctor *d, const char *name)
 {
-	_cleanup_free_ char *line = NULL;
-	FILE *file = fopen(name, "re");
-	size_t size = 0;
 	struct stat st;
 
-	if (!file || fstat(fileno(file), &st) < 0) {
+	if (stat(name, &st) < 0 || access(name, R_OK) < 0) {
 		tell(d, "run this as root", "%s: %s", name, strerror(errno));
-	} else {
-		bool open_to_others = st.st_mode & 0022;
-
-		tell(d, open_to_others ? "chmod go-w: who writes it runs commands as the server" :
-		     NULL, "%s %s", name, open_to_others ? "may be written by others" :
-		     "is written by its owner only");
-		while (getline(&line, &size, file) >= 0)
-			look_at_line(d, name, line + strspn(line, " \t"));
+		return;
 	}
-	if (file)
-		fclose(file);
+	if (st.st_mode & 0022)
+		tell(d, "chmod go-w: who writes it runs commands as the server",
+		     "%s may be written by others", name);
+	else
+		tell(d, NULL, "%s is written by its owner only", name);
+	look_at_words(d, name);
 }
 
 static void look_at_configuration(struct doctor *d)

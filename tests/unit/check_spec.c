@@ -93,6 +93,30 @@ static const struct {
 	{ "mirror(null:, delay?ms=1|tape:)", "column 26: unknown kind of drive 'tape'" },
 };
 
+static void note_leaf(const char *kind, const char *target, void *context)
+{
+	strcat(context, kind);
+	strcat(context, "=");
+	strcat(context, target);
+	strcat(context, ";");
+}
+
+START_TEST(leaves)
+{
+	char text[100] = "", *error = NULL;
+
+	ck_assert_int_eq(pmt_spec_leaves("mirror(delay?ms=1|null:a\\ b, mirror(null:c), st:/dev/d)",
+					 note_leaf, text, &error), 0);
+	ck_assert_str_eq(text, "null=a b;null=c;st=/dev/d;");
+	*text = '\0';
+	ck_assert_int_eq(pmt_spec_leaves("mirror(null:a, frob:b)", note_leaf, text, &error), -EINVAL);
+	ck_assert_str_eq(error, "column 16: unknown kind of drive 'frob'");
+	ck_assert_str_eq(text, "");
+	free(error);
+	ck_assert_int_eq(pmt_spec_leaves("null:a", NULL, NULL, &error), 0);
+}
+END_TEST
+
 START_TEST(is_refused)
 {
 	struct pmt_spec *spec;
@@ -271,6 +295,7 @@ int main(void)
 	tcase_add_test(tests, values);
 	tcase_add_test(tests, too_deep_too_many);
 	tcase_add_test(tests, mirror_of_specs);
+	tcase_add_test(tests, leaves);
 	tcase_add_test(tests, any_text);
 	tcase_set_timeout(tests, 60);
 	suite_add_tcase(suite, tests);

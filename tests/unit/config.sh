@@ -33,6 +33,7 @@ case_refused() {
 	refused 1 'expected key = value' 'unit 0'
 	refused 3 'not understood: policy' 'unit = 0' '# a remark' 'policy = some' 'drive = null:'
 	refused 1 'not understood: ring' 'ring = 3M' 'unit = 0' 'drive = null:'
+	refused 2 "column 1: unknown kind of drive 'frob': frob:x" 'unit = 0' 'drive = frob:x'
 	refused '' 'min asks for more' 'unit = 0' 'drive = null:a' 'drive = null:b' \
 		'policy = degrade' 'min = 3'
 	printf '%s\n' 'unit = 0' 'drive = null:' > "$T/a.conf"

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The policy of a mirror, as it is written in options and in files
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "config.h"
+
+static int take_min(struct policy *p, conf_log log, const char *value)
+{
+	char *end;
+
+	p->min = strtoul(value, &end, 10);
+	if (*value >= '0' && *value <= '9' && !*end && p->min && p->min < 1000)
+		return 0;
+	log(LOG_ERR, "min %s: wanted is a number of copies, 1 or more", value);
+	return -EINVAL;
+}
+
+int policy_take(struct policy *p, conf_log log, const char *key, const char *value)
+{
+	if (strcmp(key, "min") == 0)
+		return take_min(p, log, value);
+	if (strcmp(key, "policy"))
+		return -ENOENT;
+	if (strcmp(value, "all") && strcmp(value, "degrade")) {
+		log(LOG_ERR, "policy %s: wanted is all or degrade", value);
+		return -EINVAL;
+	}
+	p->policy = value;
+	return 0;
+}
+
+const char *policy_check(const struct policy *p, size_t n_drives)
+{
+	if (n_drives == 0)
+		return "which drives? One SPEC or more, see pmt-drives(7)";
+	if (n_drives == 1 && (p->policy || p->min))
+		return "--policy and --min are for two SPECs or more";
+	if (p->min && (!p->policy || strcmp(p->policy, "degrade")))
+		return "--min is for --policy degrade";
+	if (p->min > n_drives)
+		return "--min asks for more copies than there are SPECs";
+	return NULL;
+}
