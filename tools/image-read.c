@@ -24,6 +24,10 @@ struct reading {
 	struct part part;
 	struct json_object *files;
 	uint64_t bad;		/* records that can not be read */
+	struct pmt_walk walk;	/* the bar's */
+	struct pmt_tally tally;
+	uint64_t objects;	/* of the partition; 0: not known */
+	bool stopped;
 };
 
 static struct pmt_imagefile *open_source(const struct image *image)
@@ -57,6 +61,7 @@ static void print_part(const struct part *part)
 {
 	char sizes[48] = "-";
 
+	tape_clear_bar();
 	if (part->least < part->most)
 		snprintf(sizes, sizeof(sizes), "%zu..%zu", part->least, part->most);
 	else if (part->records)
@@ -88,8 +93,25 @@ static void count(struct part *part, size_t length, int result)
 	part->bad += result < 0;
 }
 
+static struct json_object *object_json(const struct pmt_imagefile_place *at, size_t length,
+				       int result)
+{
+	struct json_object *object = json_object_new_object();
+	bool mark = result == PMT_IMAGEFILE_MARK;
+
+	add_number_json(object, "lbn", at->lbn);
+	add_number_json(object, "file", at->file);
+	add_number_json(object, "block", at->block);
+	add_number_json(object, "bytes", mark ? PMT_UNKNOWN : length);
+	json_object_object_add(object, "mark", json_object_new_boolean(mark));
+	json_object_object_add(object, "damage", result < 0 ?
+			       json_object_new_string(describe(result)) : NULL);
+	return object;
+}
+
 static void print_object(const struct pmt_imagefile_place *at, size_t length, int result)
 {
+	tape_clear_bar();
 	printf("%10" PRIu64 " %6" PRIu64 " %8" PRIu64 "  ", at->lbn, at->file, at->block);
 	if (result == PMT_IMAGEFILE_MARK)
 		puts("mark");
@@ -97,6 +119,29 @@ static void print_object(const struct pmt_imagefile_place *at, size_t length, in
 		printf("%zu  %s\n", length, describe(result));
 	else
 		printf("%zu\n", length);
+}
+
+static bool go_on(struct reading *r, size_t length, int result)
+{
+	struct pmt_progress progress = { .tally = &r->tally, .total = r->objects };
+
+	r->tally.marks += result == PMT_IMAGEFILE_MARK;
+	r->tally.records += result != PMT_IMAGEFILE_MARK;
+	r->tally.bytes += length;
+	progress.done = r->tally.records + r->tally.marks;
+	if (r->walk.go_on(&progress, NULL))
+		return true;
+	tape_clear_bar();
+	fprintf(stderr, "pmt image: %s: stopped\n", r->image->words[0]);
+	r->stopped = true;
+	return false;
+}
+
+static void tell_bad(const struct reading *r, const struct pmt_imagefile_place *at, int result)
+{
+	tape_clear_bar();
+	fprintf(stderr, "pmt image: %s: file %" PRIu64 " block %" PRIu64 " (LBN %" PRIu64 "): %s\n",
+		r->image->words[0], at->file, at->block, at->lbn, describe(result));
 }
 
 /* One object; 0, 1 the end. */
@@ -108,21 +153,21 @@ static int read_one(struct reading *r)
 
 	if (result == PMT_IMAGEFILE_END)
 		return 1;
-	if (r->image->each && !r->image->json)
+	if (r->image->each && r->image->json)
+		print_json(object_json(&at, length, result));
+	else if (r->image->each)
 		print_object(&at, length, result);
 	if (result == PMT_IMAGEFILE_MARK) {
 		end_part(r, at.lbn + 1);
-		return 0;
+		return !go_on(r, length, result);
 	}
 	count(&r->part, length, result);
-	if (result >= 0)
-		return 0;
-	r->bad++;
-	if (!r->image->each)
-		fprintf(stderr, "pmt image: %s: file %" PRIu64 " block %" PRIu64 " (LBN %"
-			PRIu64 "): %s\n", r->image->words[0], at.file, at.block, at.lbn,
-			describe(result));
-	return 0;
+	if (result < 0) {
+		r->bad++;
+		if (!r->image->each)
+			tell_bad(r, &at, result);
+	}
+	return !go_on(r, length, result);
 }
 
 /* The whole partition. */
@@ -133,11 +178,13 @@ static int read_all(struct reading *r, uint32_t partition)
 	r->part = (struct part){ 0 };
 	if (err && err != -ENODATA)
 		return image_fail(r->image->words[0], err);
+	tape_begin(&r->walk, r->image->verb);
 	while (!read_one(r))
 		;
+	tape_end();
 	if (r->part.records)
 		end_part(r, 0);
-	return TOOL_OK;
+	return r->stopped ? TOOL_FAILED : TOOL_OK;
 }
 
 static void print_head(const struct image *image, const struct pmt_imagefile_info *info)
@@ -164,6 +211,7 @@ static int ls(struct reading *r, const struct pmt_imagefile_info *info)
 	struct json_object *object = r->image->json ? image_json(info) : NULL;
 	int code;
 
+	r->objects = info->objects;
 	r->files = json_object_new_array();
 	if (!object)
 		print_head(r->image, info);
@@ -217,13 +265,16 @@ static void print_verdict(const struct image *image, const struct pmt_imagefile_
 
 static int verify_partition(struct reading *r, uint32_t partition)
 {
-	struct image quiet = { .json = true, .words = r->image->words };
+	struct image quiet = { .verb = r->image->verb, .json = true, .words = r->image->words };
 	struct reading all = { .image = &quiet, .f = r->f, .buffer = r->buffer,
 			       .files = json_object_new_array() };
-	int code = read_all(&all, partition);
 	struct pmt_imagefile_info info;
 	bool sound;
+	int code;
 
+	if (!pmt_imagefile_info(r->f, partition, &info))
+		all.objects = info.objects;
+	code = read_all(&all, partition);
 	json_object_put(all.files);
 	if (code != TOOL_OK || pmt_imagefile_info(r->f, partition, &info))
 		return TOOL_FAILED;
@@ -280,6 +331,7 @@ static int copy_out(struct reading *r, int fd)
 		if (result == PMT_IMAGEFILE_MARK || result == PMT_IMAGEFILE_END)
 			return r->bad ? TOOL_FAILED : TOOL_OK;
 		if (result < 0) {
+			tape_clear_bar();
 			fprintf(stderr, "pmt image: %s: block %" PRIu64 " (LBN %" PRIu64
 				"): %s%s\n", r->image->words[0], at.block, at.lbn,
 				describe(result), r->image->salvage ? ", left out" :
@@ -289,6 +341,8 @@ static int copy_out(struct reading *r, int fd)
 				return TOOL_FAILED;
 			continue;
 		}
+		if (!go_on(r, length, result))
+			return TOOL_FAILED;
 		err = write_out(fd, r->buffer, length);
 		if (err)
 			return image_fail(r->image->output ? r->image->output : "output", err);
@@ -342,7 +396,9 @@ int image_extract(struct image *image)
 	r.f = buffer ? open_source(image) : NULL;
 	if (!r.f)
 		return TOOL_FAILED;
+	tape_begin(&r.walk, image->verb);
 	code = extract(&r, file);
+	tape_end();
 	pmt_imagefile_close(r.f);
 	return code;
 }

@@ -185,6 +185,7 @@ static void tell_damage(const struct pmt_object *object, void *context)
 {
 	const struct writing *w = context;
 
+	tape_clear_bar();
 	fprintf(stderr, "pmt image: %s: %s can not be read%s\n", w->image->words[0],
 		pmt_place_text(&object->place).text, w->image->salvage ?
 		" and is left out" : "; --salvage leaves it out");
@@ -198,9 +199,11 @@ static int copy_all(struct writing *w)
 		.damaged = tell_damage,
 	};
 	struct pmt_copied copied = { .began = false };
-	int r = pmt_copy(pmt_imagefile_drive(w->from), pmt_imagefile_drive(w->to), &copy,
-			 &copied);
+	int r;
 
+	tape_begin(&copy.walk, w->image->verb);
+	r = pmt_copy(pmt_imagefile_drive(w->from), pmt_imagefile_drive(w->to), &copy, &copied);
+	tape_end();
 	w->records = copied.tally.records;
 	w->marks = copied.tally.marks;
 	w->bytes = copied.tally.bytes;
@@ -324,6 +327,25 @@ static int keep_tail(const char *path, uint64_t offset, uint64_t size, const cha
 	return from < 0 || fsync(to) || syncfs(to) ? -EIO : 0;
 }
 
+/* kept may be NULL: nothing was torn. */
+static void print_cut(const struct image *image, const char *path, uint64_t torn,
+		      const char *kept)
+{
+	struct json_object *object;
+
+	if (image->json) {
+		object = json_object_new_object();
+		json_object_object_add(object, "file", json_object_new_string(path));
+		json_object_object_add(object, "cut", number_json(torn));
+		json_object_object_add(object, "kept", kept ? json_object_new_string(kept) : NULL);
+		print_json(object);
+	} else if (kept) {
+		printf("%s: %" PRIu64 " bytes cut, kept in %s\n", path, torn, kept);
+	} else {
+		printf("%s: nothing is torn; pmt image verify reads all of it\n", path);
+	}
+}
+
 static int cut_tail(struct image *image, const struct pmt_imagefile_info *info, char *buffer)
 {
 	struct pmt_imagefile_options write = { .format = image->format, .write = true };
@@ -339,8 +361,7 @@ static int cut_tail(struct image *image, const struct pmt_imagefile_info *info, 
 	f = image_open(image->words[0], &write);
 	if (!f || pmt_imagefile_close(f))
 		return TOOL_FAILED;
-	if (!image->json)
-		printf("%s: %" PRIu64 " bytes cut, kept in %s\n", info->path, info->torn, kept);
+	print_cut(image, info->path, info->torn, kept);
 	return TOOL_OK;
 }
 
@@ -364,9 +385,8 @@ static int repair_in_place(struct image *image, struct pmt_imagefile *f, char *b
 			"image without\n", image->words[0], info[0].odd);
 		code = TOOL_FAILED;
 	}
-	if (!torn && code == TOOL_OK && !image->json)
-		printf("%s: nothing is torn; pmt image verify reads all of it\n",
-		       image->words[0]);
+	if (!torn && code == TOOL_OK)
+		print_cut(image, image->words[0], 0, NULL);
 	pmt_imagefile_close(f);
 	for (uint32_t i = 0; i < n && i < 4; i++) {
 		if (info[i].torn && code == TOOL_OK)

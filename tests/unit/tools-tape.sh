@@ -251,6 +251,37 @@ case_bar() {
 	TERM=xterm script -qec "$pmt verify 'delay?op=read&ms=10|image:a.tap'" typescript \
 		> /dev/null < /dev/null
 	ok grep -qaE $'\rverify \\[#+\\.+\\] +[0-9]+%  file 0  [0-9.]+[KM]  [0-9.]+[KM]/s' typescript
+	# An image without a drive: as many records as take a while.
+	head -c 1000000 /dev/zero | ok "$pmt" image append --create -r 1 many.tape > /dev/null
+	ok "$pmt" image verify many.tape > said 2>&1 < /dev/null
+	is "$(tr -dc '\r\033' < said | wc -c)" 0 "of an image, in a pipe"
+	TERM=xterm script -qec "$pmt image verify many.tape" typescript > /dev/null < /dev/null
+	ok grep -qaE $'\rverify \\[#+\\.+\\] +[0-9]+%  file 0  [0-9.]+K' typescript
+	ok grep -qa 'sound' typescript
+}
+
+# stop_it PID: from when it has a handler for that
+stop_it() {
+	local caught=0
+	until ((0x$caught & 0x4000)); do
+		caught=$(sed -n 's/^SigCgt:\t//p' "/proc/$1/status") || fail "it has ended"
+	done
+	kill -TERM "$1"
+}
+
+# A signal ends it with the next record: nothing is said of what was not read.
+case_image_stopped() {
+	head -c 3000000 /dev/zero | ok "$pmt" image append --create -r 1 many.tape > /dev/null
+	"$pmt" image verify many.tape > said 2>&1 &
+	stop_it $!
+	wait $! && fail "it succeeds: $(cat said)"
+	ok grep -q 'many.tape: stopped' said
+	! grep -q ': sound' said || fail "$(cat said)"
+	"$pmt" image convert many.tape new.tape > said 2>&1 &
+	stop_it $!
+	wait $! && fail "it succeeds: $(cat said)"
+	ok grep -q 'new.tape: not made' said
+	[ ! -e new.tape ] || fail "new.tape stays"
 }
 
 case_map() {
