@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * Coders: commands and results, fixed blocks and the pipeline of the filters that
- * write records in another form.  See coder.h.
+ * write records in another form.  See coder.h.  This file decides what is begun, and
+ * when; a cell's memory and way are coder_cells.c's, answers coder_results.c's.
  *
  * Cells.  Each command is one cell or more in a ring, in order: READ and WRITE one
  * for each record, as the child has variable records only; all else one.  Those of
@@ -38,13 +39,11 @@
  * publishes.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <json-c/json.h>
-#include <stdio.h>
 #include <string.h>
 #include <syslog.h>
 
-#include "coder.h"
+#include "coder_parts.h"
 
 #define THREADS_MAX 64
 #define WAKE_BYTES (256u << 10)	/* for less the child is not woken, if more come */
@@ -52,48 +51,6 @@
 static struct pmt_coder *coder_of(struct pmt_drive *drive)
 {
 	return (struct pmt_coder *)drive;
-}
-
-static struct pmt_cell *cell_at(const struct pmt_coder *c, unsigned int i)
-{
-	return &c->cells[(c->head + i) % c->n_cells];
-}
-
-/* Kinds of commands */
-
-enum class { CLASS_OTHER, CLASS_WRITE, CLASS_READ };
-
-static enum class class_of(const struct pmt_command *cmd)
-{
-	if (cmd->op == PMT_OP_READ && cmd->length)
-		return CLASS_READ;
-	if ((cmd->op == PMT_OP_WRITE && cmd->length) ||
-	    (cmd->op == PMT_OP_WRITE_FILEMARKS && cmd->count > 0))
-		return CLASS_WRITE;
-	return CLASS_OTHER;
-}
-
-static bool has_records(const struct pmt_command *cmd)
-{
-	return (cmd->op == PMT_OP_READ || cmd->op == PMT_OP_WRITE) && cmd->length;
-}
-
-static bool place_known(const struct pmt_place *place)
-{
-	return place->lbn != PMT_UNKNOWN ||
-	       (place->file != PMT_UNKNOWN && place->block != PMT_UNKNOWN);
-}
-
-static bool is_alone(const struct pmt_command *cmd)
-{
-	return class_of(cmd) == CLASS_OTHER || (cmd->flags & PMT_CMD_HERE) ||
-	       !place_known(&cmd->place);
-}
-
-static bool changes(const struct pmt_command *cmd)
-{
-	return class_of(cmd) == CLASS_WRITE || cmd->op == PMT_OP_ERASE ||
-	       cmd->op == PMT_OP_CUT;
 }
 
 static uint32_t record_size(const struct pmt_command *cmd)
@@ -104,200 +61,6 @@ static uint32_t record_size(const struct pmt_command *cmd)
 static uint32_t parts(const struct pmt_command *cmd)
 {
 	return has_records(cmd) ? pmt_command_records(cmd) : 1;
-}
-
-/* Cells */
-
-int pmt_cell_fail(struct pmt_cell *cell, uint8_t key, unsigned int asc_ascq,
-		  const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(cell->why, sizeof(cell->why), format, arguments);
-	va_end(arguments);
-	cell->key = key;
-	cell->asc = (uint8_t)(asc_ascq >> 8);
-	cell->ascq = (uint8_t)asc_ascq;
-	return -EBADMSG;
-}
-
-static int no_memory(struct pmt_cell *cell)
-{
-	return pmt_cell_fail(cell, PMT_KEY_HARDWARE, 0x4400, "no memory");
-}
-
-static void forget_room(struct pmt_cell *cell)
-{
-	free(cell->coded);
-	cell->coded = NULL;
-	cell->coded_size = 0;
-}
-
-/* The memory that was used last, as it is in the processor's cache. */
-static void take_spare(struct pmt_coder *c, struct pmt_cell *cell)
-{
-	if (cell->coded || !c->n_spares)
-		return;
-	c->n_spares--;
-	cell->coded = c->spares[c->n_spares].memory;
-	cell->coded_size = c->spares[c->n_spares].size;
-}
-
-static void give_back(struct pmt_coder *c, struct pmt_cell *cell)
-{
-	if (!cell->coded)
-		return;
-	c->spares[c->n_spares].memory = cell->coded;
-	c->spares[c->n_spares++].size = cell->coded_size;
-	cell->coded = NULL;
-	cell->coded_size = 0;
-}
-
-static int make_room(struct pmt_cell *cell, size_t size)
-{
-	void *memory;
-
-	if (cell->coded_size >= size)
-		return 0;
-	size = (size + PMT_PAGE - 1) / PMT_PAGE * PMT_PAGE;
-	forget_room(cell);
-	if (posix_memalign(&memory, PMT_PAGE, size))
-		return no_memory(cell);
-	cell->coded = memory;
-	cell->coded_size = size;
-	return 0;
-}
-
-static void advance(struct pmt_coder *);
-
-/* Memory is taken as late as can be: then it is little, and that in the cache. */
-static int encode(struct pmt_coder *c, struct pmt_cell *cell, unsigned int thread)
-{
-	int rc;
-
-	pthread_mutex_lock(&c->lock);
-	take_spare(c, cell);
-	pthread_mutex_unlock(&c->lock);
-	rc = make_room(cell, (size_t)cell->size + c->codec->head);
-	return rc ? rc : c->codec->encode(c, cell, thread);
-}
-
-static void code(struct pmt_task *task, unsigned int thread)
-{
-	struct pmt_cell *cell = (void *)((char *)task - offsetof(struct pmt_cell, task));
-	struct pmt_coder *c = cell->coder;
-	bool reading = cell->req.cmd.op == PMT_OP_READ;
-	int rc = reading ? c->codec->decode(c, cell, thread) : encode(c, cell, thread);
-
-	pthread_mutex_lock(&c->lock);
-	cell->rc = rc;
-	cell->state = reading ? PMT_CELL_DONE : PMT_CELL_READY;
-	advance(c);
-	pthread_mutex_unlock(&c->lock);
-}
-
-static void have_coded(struct pmt_coder *c, struct pmt_cell *cell)
-{
-	cell->state = PMT_CELL_CODING;
-	cell->task.run = code;
-	pmt_pool_add(c->pool, &cell->task);
-}
-
-static void cell_back(struct pmt_request *);
-
-static void send(struct pmt_coder *c, struct pmt_cell *cell)
-{
-	cell->req.cmd.number = c->number++;
-	cell->req.done = cell_back;
-	cell->req.context = cell;
-	cell->state = PMT_CELL_SENT;
-	c->with_child++;
-	pmt_worker_submit(c->worker, &cell->req);
-}
-
-static bool is_longer(const struct pmt_cell *cell)
-{
-	const struct pmt_result *result = &cell->req.result;
-
-	return result->status == PMT_STATUS_CHECK && result->key == PMT_KEY_NONE &&
-	       (result->sense & PMT_SENSE_ILI) && result->residue < 0;
-}
-
-static bool is_mark(const struct pmt_cell *cell)
-{
-	const struct pmt_result *result = &cell->req.result;
-
-	return result->status == PMT_STATUS_CHECK && result->key == PMT_KEY_NONE &&
-	       (result->sense & PMT_SENSE_FILEMARK) && place_known(&result->place);
-}
-
-static void record_read(struct pmt_coder *c, struct pmt_cell *cell)
-{
-	const struct pmt_result *result = &cell->req.result;
-
-	cell->state = PMT_CELL_DONE;
-	if (is_longer(cell) && cell->again) {
-		cell->rc = pmt_cell_fail(cell, PMT_KEY_MEDIUM, 0x1100,
-					 "a record is longer than any that is written here");
-	} else if (c->codec->behind && is_mark(cell)) {
-		cell->state = PMT_CELL_MARK;
-	} else if (is_longer(cell) ||
-		   (cell->again && result->status == PMT_STATUS_CANCELLED)) {
-		cell->state = PMT_CELL_LONGER;
-	} else if (result->status == PMT_STATUS_GOOD) {
-		cell->coded_length = (uint32_t)(cell->req.cmd.length - result->residue);
-		have_coded(c, cell);
-	}
-}
-
-/* Of an answer to TEST or LOAD. */
-static void note_medium(struct pmt_coder *c, const struct pmt_request *req)
-{
-	const struct pmt_result *result = &req->result;
-	bool told = result->status == PMT_STATUS_GOOD &&
-		    (req->cmd.op == PMT_OP_TEST || req->cmd.op == PMT_OP_LOAD);
-
-	if (!told && req->cmd.op == PMT_OP_TEST)
-		return;
-	c->asked = told;
-	c->once = told && (result->medium_flags & PMT_MEDIUM_WORM);
-}
-
-static void renew_limits(struct pmt_coder *c, const struct pmt_request *req)
-{
-	unsigned int op = req->cmd.op;
-	struct pmt_limits limits;
-
-	if (op != PMT_OP_TEST && op != PMT_OP_LOAD && op != PMT_OP_UNLOAD &&
-	    op != PMT_OP_FORMAT)
-		return;
-	pmt_drive_limits(c->drive.child, &limits);
-	pthread_mutex_lock(&c->lock);
-	c->below = limits;
-	note_medium(c, req);
-	pthread_mutex_unlock(&c->lock);
-}
-
-static void cell_back(struct pmt_request *req)
-{
-	struct pmt_cell *cell = req->context;
-	struct pmt_coder *c = cell->coder;
-
-	renew_limits(c, req);
-	if (c->codec->done && is_alone(&req->cmd))
-		c->codec->done(c, req);
-	pthread_mutex_lock(&c->lock);
-	c->with_child--;
-	cell->state = PMT_CELL_DONE;
-	if (req->result.status == PMT_STATUS_CHECK)
-		c->frozen = true;
-	if (req->result.status != PMT_STATUS_CANCELLED)
-		c->cookie = req->result.cookie;
-	if (class_of(&cell->up->cmd) == CLASS_READ && !cell->refused)
-		record_read(c, cell);
-	advance(c);
-	pthread_mutex_unlock(&c->lock);
 }
 
 /* Errands */
@@ -371,24 +134,9 @@ static void ask_medium(struct pmt_coder *c, struct pmt_cell *errand)
 					   (unsigned int)result->asc << 8 | result->ascq,
 					   "attention before writing");
 	pthread_mutex_lock(&c->lock);
-	note_medium(c, &req);
+	pmt_coder_note_medium(c, &req);
 	c->asked = !errand->rc;
 	pthread_mutex_unlock(&c->lock);
-}
-
-static void note_failure(struct pmt_coder *c, const struct pmt_cell *cell)
-{
-	const char *op = cell->up ? pmt_op_name(cell->up->cmd.op) : "look before writing,";
-	uint64_t lbn = cell->place.lbn;
-
-	c->failures++;
-	if (lbn == PMT_UNKNOWN)
-		snprintf(c->failure, sizeof(c->failure), "%s: %s", op, cell->why);
-	else
-		snprintf(c->failure, sizeof(c->failure),
-			 "%s at block %" PRIu64 " of partition %u: %s", op, lbn,
-			 cell->place.partition, cell->why);
-	pmt_log(LOG_ERR, "%s: %s", c->drive.text, c->failure);
 }
 
 static void run_errand(struct pmt_task *task, unsigned int thread)
@@ -407,10 +155,10 @@ static void run_errand(struct pmt_task *task, unsigned int thread)
 	else if (finding)
 		find_place(c, errand);
 	else
-		errand->rc = make_room(errand, c->below.record_max);
+		errand->rc = pmt_cell_make_room(errand, c->below.record_max);
 	if (!asking && !finding && errand->rc == 0)
 		errand->rc = c->codec->look(c, errand);
-	forget_room(errand);
+	pmt_cell_forget_room(errand);
 	pthread_mutex_lock(&c->lock);
 	c->on_errand = false;
 	c->found = c->found || finding;
@@ -418,12 +166,12 @@ static void run_errand(struct pmt_task *task, unsigned int thread)
 	if (finding)
 		c->at = errand->place;
 	if (errand->rc) {
-		note_failure(c, errand);
+		pmt_coder_note_failure(c, errand);
 		c->verdict[0] = errand->key;
 		c->verdict[1] = errand->asc;
 		c->verdict[2] = errand->ascq;
 	}
-	advance(c);
+	pmt_coder_advance(c);
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -582,8 +330,8 @@ static bool begin_read(struct pmt_coder *c, struct pmt_cell *cell)
 		ask = c->below.record_max;
 	cmd->length = (uint32_t)ask;
 	cell->state = PMT_CELL_READY;
-	take_spare(c, cell);
-	cell->rc = make_room(cell, cmd->length);
+	pmt_cell_take_spare(c, cell);
+	cell->rc = pmt_cell_make_room(cell, cmd->length);
 	cell->req.data = cell->coded;
 	take_cell(c, cell);
 	return true;
@@ -624,7 +372,7 @@ static bool begin_write(struct pmt_coder *c, struct pmt_cell *cell)
 	if (!is_prepared(c, cell))
 		return false;
 	if (cell->rc == 0)
-		have_coded(c, cell);
+		pmt_cell_have_coded(c, cell);
 	else
 		cell->state = PMT_CELL_READY;
 	take_cell(c, cell);
@@ -729,7 +477,7 @@ static void send_ready(struct pmt_coder *c)
 				cell->req.data = cell->coded;
 				cell->req.cmd.length = cell->coded_length;
 			}
-			send(c, cell);
+			pmt_cell_send(c, cell);
 			continue;
 		}
 		cell->state = PMT_CELL_DONE;
@@ -758,12 +506,12 @@ static void send_longer(struct pmt_coder *c)
 		pmt_worker_resume(c->worker);
 		cell->again = true;
 		cell->req.cmd.length = (uint32_t)more;
-		cell->rc = make_room(cell, more);
+		cell->rc = pmt_cell_make_room(cell, more);
 		cell->req.data = cell->coded;
 		if (cell->rc)
 			cell->state = PMT_CELL_DONE;
 		else
-			send(c, cell);
+			pmt_cell_send(c, cell);
 	}
 }
 
@@ -774,10 +522,10 @@ static void run_behind(struct pmt_task *task, unsigned int thread)
 	struct pmt_cell *cell = cell_at(c, 0);
 
 	(void)thread;
-	errand->rc = make_room(errand, c->below.record_max);
+	errand->rc = pmt_cell_make_room(errand, c->below.record_max);
 	if (errand->rc == 0)
 		errand->rc = c->codec->behind(c, errand);
-	forget_room(errand);
+	pmt_cell_forget_room(errand);
 	pthread_mutex_lock(&c->lock);
 	c->on_errand = false;
 	if (errand->rc)
@@ -785,7 +533,7 @@ static void run_behind(struct pmt_task *task, unsigned int thread)
 					 (unsigned int)errand->asc << 8 | errand->ascq,
 					 "%s", errand->why);
 	cell->state = PMT_CELL_DONE;
-	advance(c);
+	pmt_coder_advance(c);
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -818,225 +566,7 @@ static void pump(struct pmt_coder *c)
 	look_behind(c);
 }
 
-/* Results */
-
-static void take_warnings(struct pmt_result *result, const struct pmt_result *before)
-{
-	result->sense |= before->sense & PMT_SENSE_EOM;
-	if (result->key == PMT_KEY_NONE && !result->asc && !result->ascq) {
-		result->key = before->key;
-		result->asc = before->asc;
-		result->ascq = before->ascq;
-	}
-}
-
-/* The application's exception instead of what the child said of the cell. */
-static void except(struct pmt_cell *cell, uint8_t key, uint8_t asc, uint8_t ascq)
-{
-	struct pmt_result *result = &cell->req.result, was = *result;
-
-	pmt_result_check(&cell->req, key, asc, ascq);
-	result->place = was.place;
-	result->room = was.room;
-	result->cookie = was.cookie;
-}
-
-static void fail(struct pmt_coder *c, struct pmt_cell *cell)
-{
-	const struct pmt_place *after = &cell->req.result.place;
-
-	if (cell->place.lbn == PMT_UNKNOWN && after->lbn != PMT_UNKNOWN)
-		cell->place.lbn = after->lbn - 1;
-	note_failure(c, cell);
-	if (cell->req.cmd.op == PMT_OP_READ && cell->size)
-		memset(cell->plain, 0, cell->size);
-	except(cell, cell->key, cell->asc, cell->ascq);
-}
-
-static void finish_read(struct pmt_coder *c, struct pmt_cell *cell)
-{
-	const struct pmt_command *cmd = &cell->up->cmd;
-	struct pmt_result *result = &cell->req.result;
-	bool longer;
-
-	if (result->status == PMT_STATUS_CHECK && result->key == PMT_KEY_BLANK &&
-	    c->codec->end)
-		cell->rc = c->codec->end(c, cell);
-	else if (result->status == PMT_STATUS_GOOD && !cell->rc && c->codec->accept)
-		cell->rc = c->codec->accept(c, cell);
-	if (cell->rc) {
-		fail(c, cell);
-		return;
-	}
-	if (result->status != PMT_STATUS_GOOD)
-		return;
-	longer = cmd->block_size ? cell->length != cell->size : cell->length > cell->size;
-	if (cell->again && !longer) {
-		pmt_cell_fail(cell, PMT_KEY_MEDIUM, 0x1100, "the record is longer than the "
-			      "drive's limit, or has another length each time it is read");
-		fail(c, cell);
-		return;
-	}
-	c->read.records++;
-	c->read.plain += cell->length;
-	c->read.coded += cell->coded_length;
-	if (longer) {
-		except(cell, PMT_KEY_NONE, 0, 0);
-		result->sense = PMT_SENSE_ILI;
-	}
-	result->residue = (int64_t)cell->size - cell->length;
-}
-
-static void finish_write(struct pmt_coder *c, struct pmt_cell *cell)
-{
-	if (cell->rc)
-		fail(c, cell);
-	if (cell->req.result.status != PMT_STATUS_GOOD) {
-		if (c->codec->lost)
-			c->codec->lost(c);
-		return;
-	}
-	c->written.records++;
-	c->written.plain += cell->size;
-	c->written.coded += cell->coded_length;
-}
-
-/* In the application's units, of the whole command. */
-static int64_t residue(const struct pmt_cell *cell)
-{
-	const struct pmt_command *cmd = &cell->up->cmd;
-	const struct pmt_result *result = &cell->req.result;
-	bool good = result->status == PMT_STATUS_GOOD;
-	bool longer = result->key == PMT_KEY_NONE && (result->sense & PMT_SENSE_ILI);
-
-	if (!has_records(cmd))
-		return result->residue;
-	if (cmd->block_size)
-		return good ? 0 : pmt_command_records(cmd) - cell->part -
-					  (cmd->op == PMT_OP_WRITE && !result->residue);
-	if (cmd->op == PMT_OP_WRITE)
-		return result->residue ? cmd->length : 0;
-	return good || longer ? result->residue : cmd->length;
-}
-
-static void finish(struct pmt_coder *c, struct pmt_cell *cell)
-{
-	struct pmt_result *result = &cell->req.result;
-
-	if (cell->refused) {
-		struct pmt_place place = result->place;
-		uint32_t cookie = result->cookie;
-
-		if (c->strayed && !cell->part && place_known(&cell->place)) {
-			cell->place.generation = place.generation;
-			place = cell->place;
-		}
-		pmt_result_check(cell->up, cell->key, cell->asc, cell->ascq);
-		*result = cell->up->result;
-		result->place = place;
-		result->cookie = cookie;
-		if (cell->up->cmd.block_size)
-			result->residue = pmt_command_records(&cell->up->cmd) - cell->part;
-		return;
-	}
-	if (class_of(&cell->up->cmd) == CLASS_READ)
-		finish_read(c, cell);
-	else if (cell->up->cmd.op == PMT_OP_WRITE && cell->up->cmd.length)
-		finish_write(c, cell);
-	else if (result->status != PMT_STATUS_GOOD && changes(&cell->up->cmd) &&
-		 c->codec->lost)
-		c->codec->lost(c);
-	result->residue = residue(cell);
-}
-
-/* By the child, which then stands behind it, be it a mark. */
-static bool was_done(const struct pmt_cell *cell)
-{
-	return cell->req.result.status != PMT_STATUS_CANCELLED;
-}
-
-static void settle_cancelled(struct pmt_coder *c, struct pmt_cell *cell)
-{
-	c->strayed = c->strayed || cell->part || was_done(cell);
-	pmt_result_cancelled(cell->up);
-	c->result = cell->up->result;
-	c->settled = true;
-}
-
-/* What a cell says, to what is known of its command. */
-static void account(struct pmt_coder *c, struct pmt_cell *cell)
-{
-	struct pmt_result before = c->result;
-
-	if (c->settled) {
-		c->strayed = c->strayed || was_done(cell);
-		return;
-	}
-	if (c->failed || (cell->req.result.status == PMT_STATUS_CANCELLED && !cell->rc)) {
-		settle_cancelled(c, cell);
-		return;
-	}
-	finish(c, cell);
-	c->result = cell->req.result;
-	c->own = cell->rc || cell->refused;
-	if (c->result.status == PMT_STATUS_CHECK)
-		c->settled = c->failed = c->frozen = true;
-	else if (cell->part)
-		take_warnings(&c->result, &before);
-}
-
-/* The child stands where it stood. */
-static bool stays(const struct pmt_command *cmd)
-{
-	return cmd->op == PMT_OP_TEST || cmd->op == PMT_OP_MODE || cmd->op == PMT_OP_SYNC ||
-	       cmd->op == PMT_OP_PARTITIONS || cmd->op == PMT_OP_MAY_FORMAT ||
-	       (cmd->op == PMT_OP_WRITE_FILEMARKS && cmd->count == 0);
-}
-
-/* An exception that is no failure, too, says where the unit stands. */
-static bool tells_place(const struct pmt_result *result)
-{
-	return result->status == PMT_STATUS_GOOD || result->key == PMT_KEY_NONE ||
-	       result->key == PMT_KEY_BLANK || result->key == PMT_KEY_OVERFLOW;
-}
-
-static void note_stand(struct pmt_coder *c, const struct pmt_request *up)
-{
-	if (up->result.status == PMT_STATUS_CANCELLED || stays(&up->cmd))
-		return;
-	if (!place_known(&c->stand) && !c->own && !tells_place(&up->result))
-		return;
-	c->stand = up->result.place;
-	if (up->result.status == PMT_STATUS_GOOD)
-		c->strayed = false;
-}
-
-static void retire(struct pmt_coder *c)
-{
-	struct pmt_cell *cell = cell_at(c, 0);
-	struct pmt_request *up = cell->up;
-	bool last = cell->last;
-
-	account(c, cell);
-	give_back(c, cell);
-	c->head = (c->head + 1) % c->n_cells;
-	c->used--;
-	c->sent--;
-	if (!last)
-		return;
-	up->result = c->result;
-	up->result.number = up->cmd.number;
-	c->settled = false;
-	memset(&c->result, 0, sizeof(c->result));
-	note_stand(c, up);
-	c->own = false;
-	c->queue = up->next;
-	if (!c->queue)
-		c->queue_end = &c->queue;
-	pthread_mutex_unlock(&c->lock);
-	up->done(up);
-	pthread_mutex_lock(&c->lock);
-}
+/* Publishing */
 
 static bool first_done(const struct pmt_coder *c)
 {
@@ -1044,13 +574,13 @@ static bool first_done(const struct pmt_coder *c)
 }
 
 /* Begin what can begin, publish what is done; one thread at a time. */
-static void advance(struct pmt_coder *c)
+void pmt_coder_advance(struct pmt_coder *c)
 {
 	if (c->publishing)
 		return;
 	c->publishing = true;
 	for (pump(c); first_done(c); pump(c))
-		retire(c);
+		pmt_coder_retire(c);
 	c->publishing = false;
 	pthread_cond_broadcast(&c->quiet);
 }
@@ -1062,7 +592,7 @@ static void kick(struct pmt_task *task, unsigned int thread)
 	(void)thread;
 	pthread_mutex_lock(&c->lock);
 	c->kicked = false;
-	advance(c);
+	pmt_coder_advance(c);
 	pthread_mutex_unlock(&c->lock);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Coders: filters that write each record in another form, and turn it back when it
- * is read.  coder.c is what they share: commands and results, fixed blocks, the
+ * is read.  coder*.c is what they share: commands and results, fixed blocks, the
  * pipeline over the processors; a codec is what one of them does to a record.
  */
 #ifndef PMT_CODER_H
