@@ -158,6 +158,16 @@ static void pmt_unit_count(struct pmt_unit *unit, const struct pmt_command *cmd,
 	}
 }
 
+/*
+ * A copy came back in the middle of a load, on another cartridge: what is kept is for
+ * the next server, and nobody else hears of it.  A unit without a medium has no words.
+ */
+static void pmt_unit_words(struct pmt_unit *unit, const struct pmt_result *res)
+{
+	if (res->medium_flags & unit->medium_flags & PMT_MEDIUM_PRESENT)
+		memcpy(unit->medium, res->medium, sizeof(unit->medium));
+}
+
 /* Keep what a server to come must be told, and tell who listens. */
 static void pmt_unit_note(struct pmt_unit *unit, u32 number)
 {
@@ -174,12 +184,14 @@ static void pmt_unit_note(struct pmt_unit *unit, u32 number)
 		unit->room = res->room;
 	if (cmd->op == PMT_OP_WRITE || cmd->op == PMT_OP_READ)
 		pmt_unit_count(unit, cmd, res);
-	else if (cmd->op == PMT_OP_TEST || cmd->op == PMT_OP_LOAD)
+	if (cmd->op == PMT_OP_MODE && good)
+		unit->modes = cmd->modes;
+	if (cmd->op == PMT_OP_TEST || cmd->op == PMT_OP_LOAD)
 		pmt_unit_medium(unit, good ? res : NULL);
 	else if (cmd->op == PMT_OP_UNLOAD && good)
 		pmt_unit_medium(unit, NULL);
-	else if (cmd->op == PMT_OP_MODE && good)
-		unit->modes = cmd->modes;
+	else if (good)
+		pmt_unit_words(unit, res);
 }
 
 /* Is it an error that an administrator should hear of? */

@@ -21,7 +21,13 @@
  * beforehand, so that the drives can be made ready without becoming the server;
  * what PMT_IOC_ATTACH tells counts.  The unit also keeps the cookie of the last
  * result that was not CANCELLED: a word of the server's own for the next one (a
- * mirror: which copies were dropped).  The server leaves by close();
+ * mirror: which copies were dropped).  It keeps the identity of the medium as
+ * TEST and LOAD told it.  When one of several copies comes onto another cartridge
+ * between them, the server says PMT_MEDIUM_PRESENT and all words with the next
+ * result that is GOOD: they replace what is kept, or the server that comes would
+ * refuse that cartridge.  Nothing but the words is taken from such a result, and
+ * no event is sent; without a medium in the unit nothing is.  All other results
+ * have medium_flags 0.  The server leaves by close();
  * the last reference counts (a mapping and a dup'd descriptor are references).
  * Then the unit's recovery time starts, and whoever attaches within it is
  * given the same commands again, from the first one that was not completed.
@@ -300,14 +306,18 @@ struct pmt_result {
 	__u8 asc;
 	__u8 ascq;
 	__u8 sense;		/* PMT_SENSE_* */
-	__u8 medium_flags;	/* PMT_MEDIUM_*; TEST and LOAD */
+	__u8 medium_flags;	/* PMT_MEDIUM_*; TEST and LOAD, and see medium */
 	__u8 density;		/* of the medium; TEST and LOAD */
 	__u32 cookie;		/* the server's own, kept for the next one */
 	__s64 residue;
 	struct pmt_place place;	/* after the command */
 	__u64 room;		/* cost before early warning, or PMT_UNKNOWN */
 	__u64 eod;		/* LBN of end of data, or PMT_UNKNOWN; TEST, LOAD */
-	/* Identity, a word a copy, 0 unknown; TEST and LOAD. */
+	/*
+	 * Identity, a word a copy, 0 unknown; TEST and LOAD.  Also of any other
+	 * command that is GOOD, but UNLOAD, whose medium_flags have
+	 * PMT_MEDIUM_PRESENT; see 1.
+	 */
 	__u64 medium[PMT_MEDIUM_WORDS];
 };
 
