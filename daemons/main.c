@@ -681,6 +681,38 @@ static struct json_object *command_control(void *context, struct json_object *re
 	return answer;
 }
 
+/* {"copy": N, "spec": TEXT} */
+static struct json_object *command_rejoin(void *context, struct json_object *request)
+{
+	struct json_object *answer = json_object_new_object(), *copy, *spec;
+	_cleanup_free_ char *error = NULL;
+	struct daemon *d = context;
+	int err = -EINVAL;
+
+	if (!answer)
+		return NULL;
+	if (!json_object_object_get_ex(request, "copy", &copy) ||
+	    !json_object_is_type(copy, json_type_int) ||
+	    !json_object_object_get_ex(request, "spec", &spec) ||
+	    !json_object_is_type(spec, json_type_string)) {
+		json_object_object_add(answer, "error",
+				       json_object_new_string("no \"copy\" and \"spec\""));
+		return answer;
+	}
+	pthread_mutex_lock(&d->lock);
+	err = d->drive ? pmt_mirror_rejoin(d->drive, (unsigned int)json_object_get_int(copy),
+					   json_object_get_string(spec), &error) : -EAGAIN;
+	pthread_mutex_unlock(&d->lock);
+	if (err < 0)
+		json_object_object_add(answer, "error", json_object_new_string(
+				       error ? error : strerror(-err)));
+	else
+		json_object_object_add(answer, "ok", json_object_new_boolean(true));
+	if (err > 0)
+		json_object_object_add(answer, "waits", json_object_new_boolean(true));
+	return answer;
+}
+
 /* There is no socket before the daemon is ready, so nobody misses that event. */
 static struct json_object *command_watch(void *context, struct json_object *request)
 {
@@ -727,6 +759,7 @@ static void open_control(struct daemon *d)
 		{ "status", command_status, NULL },
 		{ "watch", command_watch, NULL },
 		{ "control", command_control, NULL },
+		{ "rejoin", command_rejoin, NULL },
 		{ "take-over", NULL, command_take_over },
 		{ NULL, NULL, NULL },
 	};

@@ -385,6 +385,13 @@ int pmt_drive_status_json(struct pmt_drive *drive, char **json)
 	return *json ? 0 : -ENOMEM;
 }
 
+int pmt_drive_beside(struct pmt_drive *drive, char **spec)
+{
+	while (drive->child && drive->ops->transparent)
+		drive = drive->child;
+	return drive->ops->beside ? drive->ops->beside(drive, spec) : -ENOTSUP;
+}
+
 int pmt_drive_tell(struct pmt_drive *drive, const char *line, char **error)
 {
 	int known = -ENOENT;

@@ -83,6 +83,18 @@ struct pmt_session {
 	/* A copy failed or rejoined (PMT_EVENT_COPY_*); any thread; may be NULL. */
 	void (*event)(const struct pmt_session *, unsigned int event,
 		      const char *text);
+	/*
+	 * The limits are others now, for a moment or to stay; in force when it returns.
+	 * Behind a moment there is another call.  Any thread; may be NULL.
+	 */
+	void (*limits)(const struct pmt_session *, bool to_stay);
+	/*
+	 * The next number that the kernel will issue: what it has acknowledged is before
+	 * it.  Any thread; NULL: what was not submitted is not acknowledged.
+	 */
+	uint32_t (*issued)(const struct pmt_session *);
+	/* Have all numbers before that a result?  Not what was given back.  Any thread. */
+	bool (*answered)(const struct pmt_session *, uint32_t end);
 	void *context;
 };
 
@@ -142,6 +154,13 @@ struct pmt_drive_ops {
 	 * errors: *error is a text.
 	 */
 	int (*control)(struct pmt_drive *, const char *line, char **error);
+	/*
+	 * A specification that reads the medium in the drive while it is written, to be
+	 * freed; any thread.  -ENOTSUP.  A filter passes on only if it is transparent:
+	 * records are those of its child.
+	 */
+	int (*beside)(struct pmt_drive *, char **spec);
+	bool transparent;
 };
 
 struct pmt_drive {
@@ -342,6 +361,8 @@ void pmt_drive_execute(struct pmt_drive *, struct pmt_request *);
 void pmt_drive_limits(struct pmt_drive *, struct pmt_limits *);
 uint64_t pmt_drive_used(struct pmt_drive *);
 void pmt_drive_status(struct pmt_drive *, struct json_object *);
+/* As its ops have it, through filters that are transparent. */
+int pmt_drive_beside(struct pmt_drive *, char **spec);
 /* To the drive and those below it.  -ENOENT: nobody knows the verb. */
 int pmt_drive_tell(struct pmt_drive *, const char *line, char **error);
 /* cost of bytes, records and marks under limits, as in linux/pmt.h */

@@ -157,6 +157,20 @@ void pmt_drive_close(struct pmt_drive *);
 /* State of the drive and those below it as JSON text, freed by the caller. */
 int pmt_drive_status_json(struct pmt_drive *, char **json);
 /*
+ * Bring copy number (from 1) of a mirror back, that has failed, as the drive spec: it
+ * is brought up to the others while they go on, and counts then; events and the status
+ * tell.  0: while they are written; 1: at the next unload, as none of them can be read
+ * beside being written.  Any thread, one at a time.  -EINVAL, -EBUSY, -ENOTSUP, or what
+ * opening the drive says; *error (freed by the caller) says why.
+ */
+int pmt_mirror_rejoin(struct pmt_drive *, unsigned int copy, const char *spec, char **error);
+/* Events that the kernel does not have; see pmt_server_set_event. */
+enum {
+	PMT_EVENT_REJOIN_BEGUN = 0x100,
+	PMT_EVENT_REJOIN_PROGRESS,
+	PMT_EVENT_REJOIN_FAILED,
+};
+/*
  * A line of the control interface, for tests: see pmt-drives(7).  Any thread, also
  * while commands are executed; it never waits for them.  -EINVAL unknown or
  * malformed, -ENOTSUP nothing that these drives have; *error (freed by the
@@ -224,7 +238,10 @@ void pmt_server_close(struct pmt_server *);
 int pmt_server_leave(struct pmt_server *);
 int pmt_server_open_again(struct pmt_server **, int fd, struct pmt_drive *);
 uint32_t pmt_server_unit(const struct pmt_server *);
-/* PMT_EVENT_COPY_*, from any thread; text is for people.  Set before run. */
+/*
+ * PMT_EVENT_COPY_*, PMT_EVENT_REJOIN_*, from any thread; text is for people.  Set before
+ * run.
+ */
 void pmt_server_set_event(struct pmt_server *,
 			  void (*event)(unsigned int event, const char *text, void *),
 			  void *context);

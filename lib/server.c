@@ -46,7 +46,10 @@ struct pmt_server {
 	struct pmt_drive *drive;	/* the caller's */
 	struct pmt_worker *worker;	/* if the drive has no submit */
 	struct pmt_session session;
-	struct pmt_limits limits;
+	pthread_mutex_t limits_lock;
+	struct pmt_limits limits;	/* as the kernel has them */
+	bool for_now;			/* others follow: no line in the log */
+	bool unbuffered;		/* it was said */
 	struct pmt_request *requests;	/* one a slot */
 
 	uint32_t cancel;		/* the kernel's word as the drive knows it */
@@ -138,30 +141,64 @@ static void server_withdraw(struct pmt_server *server, const struct pmt_command 
 }
 
 /* The window is 0 from now on: a drive keeps no room behind its early warning. */
-static void server_say_unbuffered(const struct pmt_server *server, uint64_t before)
+static void server_say_unbuffered(struct pmt_server *server)
 {
-	if (!server->limits.window && before)
+	bool unbuffered = !server->limits.window;
+
+	if (unbuffered && !server->unbuffered)
 		pmt_log(LOG_NOTICE, "unit %u is unbuffered: a drive keeps no room behind its "
 			"early warning, or cannot set it aside", server->info.unit);
+	server->unbuffered = unbuffered;
+}
+
+static void server_tell_limits(struct pmt_server *server)
+{
+	struct pmt_limits limits;
+
+	pmt_drive_limits(server->drive, &limits);
+	if (memcmp(&limits, &server->limits, sizeof(limits))) {
+		server->limits = limits;
+		if (ioctl(server->fd, PMT_IOC_LIMITS, &limits) < 0)
+			pmt_log(LOG_WARNING, "unit %u: limits not taken: %m",
+				server->info.unit);
+	}
+	if (!server->for_now)
+		server_say_unbuffered(server);
+}
+
+static void server_limits(const struct pmt_session *session, bool to_stay)
+{
+	struct pmt_server *server = session->context;
+
+	pthread_mutex_lock(&server->limits_lock);
+	server->for_now = !to_stay;
+	server_tell_limits(server);
+	pthread_mutex_unlock(&server->limits_lock);
+}
+
+static uint32_t server_issued(const struct pmt_session *session)
+{
+	const struct pmt_server *server = session->context;
+
+	return pmt_view_tail(&server->view);
+}
+
+static bool server_answered(const struct pmt_session *session, uint32_t end)
+{
+	const struct pmt_server *server = session->context;
+
+	return !pmt_before(READ_ONCE(server->view.server->done), end);
 }
 
 /* Another medium may have other limits; the kernel hears before the result. */
 static void server_renew_limits(struct pmt_server *server, unsigned int op)
 {
-	uint64_t before = server->limits.window;
-	struct pmt_limits limits;
-
 	if (op != PMT_OP_TEST && op != PMT_OP_LOAD && op != PMT_OP_UNLOAD &&
 	    op != PMT_OP_FORMAT)
 		return;
-	pmt_drive_limits(server->drive, &limits);
-	if (!memcmp(&limits, &server->limits, sizeof(limits)))
-		return;
-	server->limits = limits;
-	server_say_unbuffered(server, before);
-	if (ioctl(server->fd, PMT_IOC_LIMITS, &limits) < 0)
-		pmt_log(LOG_WARNING, "unit %u: limits not taken: %m",
-			server->info.unit);
+	pthread_mutex_lock(&server->limits_lock);
+	server_tell_limits(server);
+	pthread_mutex_unlock(&server->limits_lock);
 }
 
 /* All that was submitted is answered or back.  Lock held. */
@@ -367,7 +404,8 @@ static void server_event(const struct pmt_session *session, unsigned int event,
 	struct pmt_server *server = session->context;
 	uint32_t number = event;
 
-	ioctl(server->fd, PMT_IOC_EVENT, &number);
+	if (event < PMT_EVENT_REJOIN_BEGUN)
+		ioctl(server->fd, PMT_IOC_EVENT, &number);
 	if (server->event)
 		server->event(event, text, server->event_context);
 }
@@ -470,7 +508,7 @@ static int server_attach(struct pmt_server *server)
 		return ret;
 	pmt_drive_limits(server->drive, &server->limits);
 	attach.limits = server->limits;
-	server_say_unbuffered(server, PMT_UNKNOWN);
+	server_say_unbuffered(server);
 	attach.flags = server->again ? PMT_ATTACH_AGAIN : 0;
 	if (ioctl(server->fd, PMT_IOC_ATTACH, &attach) < 0) {
 		ret = -errno;
@@ -512,6 +550,9 @@ static int server_prepare(struct pmt_server *server)
 	server->session.depth = server->info.slots;
 	server->session.early_warning = server_early_warning;
 	server->session.event = server_event;
+	server->session.limits = server_limits;
+	server->session.issued = server_issued;
+	server->session.answered = server_answered;
 	server->session.context = server;
 	return server->drive->ops->submit ? 0 :
 	       pmt_worker_new(&server->worker, server->drive);
@@ -530,6 +571,7 @@ static int server_open(struct pmt_server **result, int fd, bool again,
 		return -ENOMEM;
 	}
 	pthread_mutex_init(&server->lock, NULL);
+	pthread_mutex_init(&server->limits_lock, NULL);
 	server->drive = drive;
 	server->again = again;
 	server->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -597,6 +639,7 @@ void pmt_server_close(struct pmt_server *server)
 		close(server->fd);
 	if (server->wake >= 0)
 		close(server->wake);
+	pthread_mutex_destroy(&server->limits_lock);
 	pthread_mutex_destroy(&server->lock);
 	free(server->requests);
 	free(server);

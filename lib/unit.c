@@ -608,6 +608,18 @@ const char *pmt_state_name(enum pmt_state state)
 	return NAME_OF(names, state);
 }
 
+/* Those of the library alone behind those of the kernel. */
+static const char *rejoin_event_name(unsigned int event)
+{
+	static const char *const names[] = {
+		[PMT_EVENT_REJOIN_BEGUN - PMT_EVENT_REJOIN_BEGUN] = "rejoin-begun",
+		[PMT_EVENT_REJOIN_PROGRESS - PMT_EVENT_REJOIN_BEGUN] = "rejoin-progress",
+		[PMT_EVENT_REJOIN_FAILED - PMT_EVENT_REJOIN_BEGUN] = "rejoin-failed",
+	};
+
+	return NAME_OF(names, event - PMT_EVENT_REJOIN_BEGUN);
+}
+
 const char *pmt_event_name(enum pmt_event event)
 {
 	static const char *const names[] = {
@@ -625,6 +637,8 @@ const char *pmt_event_name(enum pmt_event event)
 		[PMT_EVENT_COPY_REJOINED] = "copy-rejoined",
 	};
 
+	if ((unsigned int)event >= PMT_EVENT_REJOIN_BEGUN)
+		return rejoin_event_name(event);
 	return NAME_OF(names, event);
 }
 

@@ -15,17 +15,6 @@
 
 #define LINE_BYTES 1000		/* more is no line of control */
 
-static const char *trouble(int err)
-{
-	if (err == -ENOENT || err == -ECONNREFUSED)
-		return "no server with a control socket has it";
-	if (err == -ETIMEDOUT)
-		return "the server does not answer";
-	if (err == -ECONNRESET || err == -EPIPE)
-		return "the server is gone";
-	return strerror(-err);
-}
-
 static char *join(char **words, size_t n)
 {
 	size_t size = 1;
@@ -47,7 +36,7 @@ static int give_words(struct tool *t, int fd)
 	int err = line ? socket_control(fd, line, &refusal) : -ENOMEM;
 
 	if (err < 0)
-		fprintf(stderr, "pmt: unit %u: %s\n", t->unit, refusal ? refusal : trouble(err));
+		fprintf(stderr, "pmt: unit %u: %s\n", t->unit, refusal ? refusal : socket_trouble(err));
 	return err;
 }
 
@@ -60,7 +49,7 @@ static int give_line(int fd, char *line)
 	if (strlen(line) > LINE_BYTES)
 		puts("error the line is too long");
 	else if ((err = socket_control(fd, line, &refusal)) < 0)
-		printf("error %s\n", refusal ? refusal : trouble(err));
+		printf("error %s\n", refusal ? refusal : socket_trouble(err));
 	else
 		puts("ok");
 	return fflush(stdout) ? -EIO : err;
@@ -90,7 +79,7 @@ int verb_control(struct tool *t)
 	if (fd == -EACCES || fd == -EPERM)
 		return tool_fail(t, t->unit, fd);
 	if (fd < 0) {
-		fprintf(stderr, "pmt: unit %u: %s\n", t->unit, trouble(fd));
+		fprintf(stderr, "pmt: unit %u: %s\n", t->unit, socket_trouble(fd));
 		return TOOL_FAILED;
 	}
 	err = t->n_words ? give_words(t, fd) : give_input(fd);

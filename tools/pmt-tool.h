@@ -93,6 +93,10 @@ int socket_send(int fd, const char *line);
 int socket_status(uint32_t unit, unsigned int patience, struct json_object **);
 /* A line to its drives.  -EINVAL: *refusal, freed by the caller, says why. */
 int socket_control(int fd, const char *line, char **refusal);
+/* 1: at the next unload. */
+int socket_rejoin(int fd, int copy, const char *spec, char **refusal);
+/* What an error of these, or of connecting, means. */
+const char *socket_trouble(int err);
 
 /* Verbs. */
 int verb_new(struct tool *);
@@ -104,6 +108,9 @@ int verb_metrics(struct tool *);
 int verb_doctor(struct tool *);
 int verb_set(struct tool *);
 int verb_control(struct tool *);
+
+/* rejoin.c */
+int verb_rejoin(struct tool *);
 int verb_copy(struct tool *);
 int verb_verify(struct tool *);
 int verb_map(struct tool *);

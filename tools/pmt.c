@@ -26,8 +26,8 @@ enum {
 
 #define TAPE	(NO_KERNEL | FROM | TO | PARTITION | VOLUMES | WAIT | JSON)
 
-enum wants { NO_UNIT, MAY_UNIT, MUST_UNIT, UNIT_AND_WORDS, A_SPEC, SPECS, TWO_SPECS,
-	     ITS_OWN };
+enum wants { NO_UNIT, MAY_UNIT, MUST_UNIT, UNIT_AND_WORDS, UNIT_COPY_SPEC,
+	     A_SPEC, SPECS, TWO_SPECS, ITS_OWN };
 
 /* In the list, behind the verb, and how many words of it there can be. */
 static const struct {
@@ -41,6 +41,7 @@ static const struct {
 	[A_SPEC] = { "SPEC", " SPEC", 1, 1 },
 	[SPECS] = { "SPEC ...", " SPEC [SPEC ...]", 1, 16 },
 	[TWO_SPECS] = { "SPEC ...", " SOURCE TARGET [TARGET ...]", 2, 17 },
+	[UNIT_COPY_SPEC] = { "UNIT ...", " UNIT COPY SPEC", 3, 3 },
 	[ITS_OWN] = { "...", "", 0, 0 },
 };
 
@@ -77,6 +78,8 @@ static const struct verb {
 	  MUST_UNIT, 0, .call = pmt_unit_detach },
 	{ "control", "for tests: tell its drives what happens",
 	  UNIT_AND_WORDS, NO_KERNEL, .run = verb_control },
+	{ "rejoin", "bring a copy back that was dropped",
+	  UNIT_COPY_SPEC, NO_KERNEL, .run = verb_rejoin },
 	{ "copy", "copy a tape to another, or to several",
 	  TWO_SPECS, TAPE | APPEND | OVERWRITE | SPREAD | SKIP_DAMAGED, .run = verb_copy },
 	{ "verify", "read all of a tape, or compare tapes",
@@ -343,7 +346,9 @@ static int take_words(struct tool *t, const struct verb *v, int argc, char **arg
 		return usage(v->name);
 	}
 	if (words < arguments[v->wants].least) {
-		fprintf(stderr, v->wants < A_SPEC ? "pmt %s: which unit? pmt list shows them\n" :
+		fprintf(stderr, v->wants == UNIT_COPY_SPEC ?
+			"pmt %s: which unit, which copy of it, and which drive?\n" :
+			v->wants < A_SPEC ? "pmt %s: which unit? pmt list shows them\n" :
 			v->wants == TWO_SPECS ? "pmt %s: from which drive, and to which?\n" :
 			"pmt %s: which drive?\n", v->name);
 		return usage(v->name);

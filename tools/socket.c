@@ -101,24 +101,33 @@ int socket_status(uint32_t unit, unsigned int patience, struct json_object **sta
 	return *status ? 0 : -EBADMSG;
 }
 
-static int send_control(int fd, const char *line)
+const char *socket_trouble(int err)
 {
-	struct json_object *request = json_object_new_object();
+	if (err == -ENOENT || err == -ECONNREFUSED)
+		return "no server with a control socket has it";
+	if (err == -ETIMEDOUT)
+		return "the server does not answer";
+	if (err == -ECONNRESET || err == -EPIPE)
+		return "the server is gone";
+	return strerror(-err);
+}
+
+static int send_request(int fd, struct json_object *request)
+{
 	_cleanup_free_ char *text = NULL;
 
-	json_object_object_add(request, "command", json_object_new_string("control"));
-	json_object_object_add(request, "line", json_object_new_string(line));
 	if (asprintf(&text, "%s\n", json_object_to_json_string(request)) < 0)
 		text = NULL;
 	json_object_put(request);
 	return text ? socket_send(fd, text) : -ENOMEM;
 }
 
-int socket_control(int fd, const char *line, char **refusal)
+/* "ok", with "waits" 1; or a refusal. */
+static int ask(int fd, struct json_object *request, char **refusal)
 {
 	struct json_object *answer, *error;
 	char text[REFUSAL_MAX];
-	int err = send_control(fd, line);
+	int err = send_request(fd, request);
 
 	if (err == 0)
 		err = receive_line(fd, text, sizeof(text));
@@ -130,7 +139,28 @@ int socket_control(int fd, const char *line, char **refusal)
 		err = *refusal ? -EINVAL : -ENOMEM;
 	} else if (!json_object_object_get_ex(answer, "ok", NULL)) {
 		err = -EBADMSG;
+	} else {
+		err = json_object_object_get_ex(answer, "waits", NULL);
 	}
 	json_object_put(answer);
 	return err;
+}
+
+int socket_control(int fd, const char *line, char **refusal)
+{
+	struct json_object *request = json_object_new_object();
+
+	json_object_object_add(request, "command", json_object_new_string("control"));
+	json_object_object_add(request, "line", json_object_new_string(line));
+	return ask(fd, request, refusal);
+}
+
+int socket_rejoin(int fd, int copy, const char *spec, char **refusal)
+{
+	struct json_object *request = json_object_new_object();
+
+	json_object_object_add(request, "command", json_object_new_string("rejoin"));
+	json_object_object_add(request, "copy", json_object_new_int(copy));
+	json_object_object_add(request, "spec", json_object_new_string(spec));
+	return ask(fd, request, refusal);
 }

@@ -145,6 +145,26 @@ static void print_drive_place(struct json_object *drive, int indent)
 	putchar('\n');
 }
 
+static void print_rejoin(struct json_object *drive, int indent)
+{
+	struct json_object *rejoin;
+	uint64_t copy = 0, lbn = 0, of = 0, rate = 0, left;
+
+	if (!json_object_object_get_ex(drive, "rejoin", &rejoin))
+		return;
+	number_of(rejoin, "copy", &copy);
+	number_of(rejoin, "lbn", &lbn);
+	number_of(rejoin, "of", &of);
+	number_of(rejoin, "rate", &rate);
+	printf("%*scopy %" PRIu64 " rejoins: %s, %" PRIu64 " of %" PRIu64 " blocks, %s/s",
+	       indent, "", copy, string_of(rejoin, "state"), lbn, of, size_text(rate).text);
+	if (number_of(rejoin, "seconds_left", &left))
+		printf(", %" PRIu64 " s left", left);
+	if (string_of(rejoin, "reason"))
+		printf(": %s", string_of(rejoin, "reason"));
+	putchar('\n');
+}
+
 static void print_drive(struct json_object *drive, int indent)
 {
 	struct json_object *children;
@@ -155,6 +175,7 @@ static void print_drive(struct json_object *drive, int indent)
 	print_drive_head(drive, indent);
 	if (number_of(drive, "lbn", &number) || number_of(drive, "records", &number))
 		print_drive_place(drive, indent + 2);
+	print_rejoin(drive, indent + 2);
 	if (!json_object_object_get_ex(drive, "children", &children) ||
 	    !json_object_is_type(children, json_type_array))
 		return;

@@ -36,13 +36,14 @@ struct pmt_image {
 	const struct pmt_format *wanted;	/* NULL: as the file is */
 	uint64_t capacity_wanted, ew_wanted;	/* PMT_UNKNOWN: not given */
 	uint64_t ahead;
-	bool create, readonly, synchronous, salvage, worm;
+	bool create, readonly, synchronous, salvage, worm, beside;
 	bool says_worm;				/* the option is given */
 	/* The volume in the drive: */
 	uint64_t capacity, ew;			/* of all partitions together */
 	uint32_t count;
 	struct pmt_tape tapes[PMT_IMAGE_PARTITIONS];
 	struct pmt_tape *tape;			/* where the drive is */
+	char *volume_path;			/* of it, or NULL; by leaf.lock */
 };
 
 static struct pmt_image *image_of(struct pmt_leaf *leaf)
@@ -129,8 +130,17 @@ static int divide(struct pmt_image *image)
 	return 0;
 }
 
+static void show_path(struct pmt_image *image, const char *path)
+{
+	pthread_mutex_lock(&image->leaf.lock);
+	free(image->volume_path);
+	image->volume_path = path ? strdup(path) : NULL;
+	pthread_mutex_unlock(&image->leaf.lock);
+}
+
 static void close_volume(struct pmt_image *image)
 {
+	show_path(image, NULL);
 	for (uint32_t i = 0; i < PMT_IMAGE_PARTITIONS; i++)
 		pmt_tape_close(&image->tapes[i]);
 	image->count = 0;
@@ -167,6 +177,7 @@ static int open_first(struct pmt_image *image)
 		.fd = -1,
 		.path = pmt_set_path(&image->set),
 		.readonly = image->readonly,
+		.beside = image->beside,
 		.create = image->create,
 		.salvage = image->salvage,
 		.wants_worm = image->worm,
@@ -330,6 +341,7 @@ static int open_volume(struct pmt_image *image)
 		return r;
 	}
 	image->leaf.present = true;
+	show_path(image, image->tapes[0].path);
 	to_bop(image);
 	return 0;
 }
@@ -839,7 +851,11 @@ static int image_load(struct pmt_leaf *leaf)
 	struct pmt_image *image = image_of(leaf);
 	int r = 0;
 
-	if (leaf->present && !is_broken(image)) {
+	if (leaf->present && image->beside && image->count == 1 &&
+	    image->tape->format->more) {
+		r = image->tape->format->more(image->tape);
+		to_bop(image);
+	} else if (leaf->present && !image->beside && !is_broken(image)) {
 		r = image_sync(leaf);
 		to_bop(image);
 	} else {
@@ -947,7 +963,9 @@ static int take_kind(struct pmt_image *image, const struct pmt_spec *spec)
 	r = optional(r);
 	if (!r)
 		r = optional(pmt_spec_bool(spec, "salvage", &image->salvage));
-	image->readonly |= image->salvage;
+	if (!r)
+		r = optional(pmt_spec_bool(spec, "beside", &image->beside));
+	image->readonly |= image->salvage || image->beside;
 	return r;
 }
 
@@ -1039,6 +1057,35 @@ static void image_close(struct pmt_drive *drive)
 	free_image(image);
 }
 
+/* A backslash before what has a meaning. */
+static char *image_spec(const char *path)
+{
+	char *spec = malloc(2 * strlen(path) + sizeof("image:?beside=yes")), *to = spec;
+
+	if (!spec)
+		return NULL;
+	for (to = stpcpy(to, "image:"); *path; *to++ = *path++)
+		if (strchr("?|,()&=\\ ", *path))
+			*to++ = '\\';
+	stpcpy(to, "?beside=yes");
+	return spec;
+}
+
+/* Of the volume that is in the drive now. */
+static int image_beside(struct pmt_drive *drive, char **spec)
+{
+	struct pmt_image *image = image_of((struct pmt_leaf *)drive);
+	int r = -ENOTSUP;
+
+	pthread_mutex_lock(&image->leaf.lock);
+	if (image->volume_path) {
+		*spec = image_spec(image->volume_path);
+		r = *spec ? 0 : -ENOMEM;
+	}
+	pthread_mutex_unlock(&image->leaf.lock);
+	return r;
+}
+
 const struct pmt_drive_ops pmt_image_drive = {
 	.name = "image",
 	.size = sizeof(struct pmt_image),
@@ -1049,4 +1096,5 @@ const struct pmt_drive_ops pmt_image_drive = {
 	.limits = pmt_leaf_limits,
 	.used = pmt_leaf_used,
 	.status = pmt_leaf_status,
+	.beside = image_beside,
 };

@@ -55,4 +55,5 @@ const struct pmt_drive_ops pmt_delay_drive = {
 	.size = sizeof(struct delay),
 	.open = delay_open,
 	.execute = delay_execute,
+	.transparent = true,
 };

@@ -649,4 +649,5 @@ const struct pmt_drive_ops pmt_fault_drive = {
 	.attach = fault_attach,
 	.execute = fault_execute,
 	.control = fault_control,
+	.transparent = true,
 };

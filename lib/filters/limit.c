@@ -665,4 +665,5 @@ const struct pmt_drive_ops pmt_limit_drive = {
 	.execute = limit_execute,
 	.limits = limit_limits,
 	.control = limit_control,
+	.transparent = true,
 };

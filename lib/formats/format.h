@@ -53,6 +53,9 @@ struct pmt_format {
 	/* Find the end of data; -EINVAL and a message if it is not of this format.
 	 * A torn tail is cut, if the image is not protected. */
 	int (*open)(struct pmt_tape *);
+	/* Readonly: find the end again, which somebody else may have moved on.  Optional;
+	 * else it is opened anew. */
+	int (*more)(struct pmt_tape *);
 	void (*close)(struct pmt_tape *);
 	/* At the end of data.  -ENOSPC: nothing was written. */
 	int (*write)(struct pmt_tape *, const void *data, size_t length);
@@ -109,6 +112,7 @@ struct pmt_tape {
 	uint32_t number;	/* of the partition */
 	char *path;		/* owned */
 	bool readonly, create, synchronous;
+	bool beside;		/* readonly: somebody writes it meanwhile, and has the lock */
 	bool salvage;		/* readonly: step over what is damaged */
 	bool wants_worm;	/* write once, if it is made */
 	const struct pmt_format *asked_for;	/* NULL: as the file is */

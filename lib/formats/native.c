@@ -30,6 +30,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/random.h>
 #include <syslog.h>
 #include <time.h>
@@ -1175,7 +1176,7 @@ static int recover(struct pmt_tape *tape, bool strict)
 	publish(tape);
 	torn = size > tape->end ? size - tape->end : 0;
 	tape->torn = torn;
-	if (torn)
+	if (torn && !tape->beside)
 		pmt_log(LOG_WARNING, "%s: %llu bytes behind LBN %llu are not a whole "
 			"record, %s", tape->path, (unsigned long long)torn,
 			(unsigned long long)n->eod.lbn,
@@ -1204,6 +1205,17 @@ static int native_open(struct pmt_tape *tape)
 	return r ? r : recover(tape, strict);
 }
 
+/* What somebody else has written behind the end since. */
+static int native_more(struct pmt_tape *tape)
+{
+	struct stat stat;
+
+	if (fstat(tape->fd, &stat))
+		return -errno;
+	tape->size = (uint64_t)stat.st_size;
+	return recover(tape, false);
+}
+
 static void native_close(struct pmt_tape *tape)
 {
 	free(tape->state);
@@ -1223,6 +1235,7 @@ const struct pmt_format pmt_format_native = {
 	},
 	.make = native_make,
 	.open = native_open,
+	.more = native_more,
 	.close = native_close,
 	.write = native_write,
 	.marks = native_marks,

@@ -230,7 +230,7 @@ int pmt_tape_append(struct pmt_tape *tape, struct iovec *iov, int count)
 
 static int lock_volume(struct pmt_tape *tape)
 {
-	if (!flock(tape->fd, (tape->protected ? LOCK_SH : LOCK_EX) | LOCK_NB))
+	if (tape->beside || !flock(tape->fd, (tape->protected ? LOCK_SH : LOCK_EX) | LOCK_NB))
 		return 0;
 	if (errno != EWOULDBLOCK) {
 		pmt_log(LOG_ERR, "%s: cannot lock: %m", tape->path);

@@ -100,6 +100,21 @@ uint32_t mirror_cookie(const struct mirror *m)
 	return bits;
 }
 
+/* A word a copy, or from some on all in the last one. */
+static void put_words(const struct mirror *m, struct pmt_result *result)
+{
+	memset(result->medium, 0, sizeof(result->medium));
+	for (unsigned int i = 0; i < m->n; i++) {
+		unsigned int word = i < PMT_MEDIUM_WORDS ? i : PMT_MEDIUM_WORDS - 1;
+
+		if (m->n > PMT_MEDIUM_WORDS && word == PMT_MEDIUM_WORDS - 1)
+			result->medium[word] ^= m->copies[i].word *
+						(2 * i + 0x9e3779b97f4a7c15);
+		else
+			result->medium[word] = m->copies[i].word;
+	}
+}
+
 void mirror_combine_medium(struct mirror *m, const struct slot *slot,
 			   struct pmt_result *result)
 {
@@ -107,27 +122,32 @@ void mirror_combine_medium(struct mirror *m, const struct slot *slot,
 	uint64_t eod = PMT_UNKNOWN;
 	bool same = true, first = true;
 
-	memset(result->medium, 0, sizeof(result->medium));
 	for (unsigned int i = 0; i < m->n; i++) {
 		struct copy *copy = &m->copies[i];
 		const struct pmt_result *own = &slot->parts[i].req.result;
-		unsigned int word = i < PMT_MEDIUM_WORDS ? i : PMT_MEDIUM_WORDS - 1;
 
-		if (mirror_is_good(&slot->parts[i])) {
-			flags &= own->medium_flags;
-			any |= own->medium_flags;
-			same = same && (first || own->eod == eod);
-			first = false;
-			eod = copy->eod = own->eod;
-			copy->word = own->medium[0];
-		}
-		if (m->n > PMT_MEDIUM_WORDS && word == PMT_MEDIUM_WORDS - 1)
-			result->medium[word] ^= copy->word * (2 * i + 0x9e3779b97f4a7c15);
-		else
-			result->medium[word] = copy->word;
+		if (!mirror_is_good(&slot->parts[i]))
+			continue;
+		flags &= own->medium_flags;
+		any |= own->medium_flags;
+		same = same && (first || own->eod == eod);
+		first = false;
+		eod = copy->eod = own->eod;
+		copy->word = own->medium[0];
 	}
+	put_words(m, result);
 	result->medium_flags = (uint8_t)(flags | (any & ~PMT_MEDIUM_PRESENT));
 	result->eod = same ? eod : PMT_UNKNOWN;
+}
+
+void mirror_tell_words(const struct mirror *m, struct pmt_result *result)
+{
+	/* In the folded word one that is not known would be taken for another cartridge. */
+	for (unsigned int i = 0; m->n > PMT_MEDIUM_WORDS && i < m->n; i++)
+		if (is_healthy(&m->copies[i]) && !m->copies[i].word)
+			return;
+	put_words(m, result);
+	result->medium_flags = PMT_MEDIUM_PRESENT;
 }
 
 void mirror_note_ends(struct mirror *m, uint32_t partition)
@@ -262,6 +282,20 @@ void mirror_detach_copies(struct mirror *m)
 		if (copy->drive->session)
 			pmt_drive_detach(copy->drive);
 	}
+}
+
+int mirror_attach_again(struct mirror *m, struct copy *copy,
+			const struct pmt_session *session)
+{
+	char reason[sizeof(copy->reason)];
+	int rc;
+
+	memcpy(reason, copy->reason, sizeof(reason));
+	make_session(m, copy, session);
+	copy->state = COPY_FAILED;	/* until it is told to count */
+	memcpy(copy->reason, reason, sizeof(reason));
+	rc = pmt_drive_attach(copy->drive, &copy->session);
+	return rc ? rc : pmt_worker_new(&copy->worker, copy->drive);
 }
 
 static int attach_copy(struct mirror *m, struct copy *copy,

@@ -79,8 +79,10 @@ static void reset(struct mirror *m, const struct pmt_session *session)
 	m->queue = NULL;
 	m->queue_end = &m->queue;
 	m->leaving = m->publishing = m->stopped = m->approach = m->approved = false;
+	m->pausing = false;
 	m->frozen = m->cancelling = m->stands = m->placed = m->tails = false;
 	m->number = 1;
+	m->place = session->place;
 	m->reader = 0;
 	m->first_ew.copy = m->n;
 }
@@ -112,7 +114,9 @@ static void mirror_detach(struct pmt_drive *drive)
 	pthread_mutex_lock(&m->lock);
 	m->leaving = true;
 	pthread_cond_signal(&m->cond);
+	pthread_cond_signal(&m->calm);
 	pthread_mutex_unlock(&m->lock);
+	mirror_end_rejoin(m);
 	pthread_join(m->keeper, NULL);
 	mirror_detach_copies(m);
 	mirror_free_slots(m);
@@ -145,6 +149,7 @@ static void mirror_close(struct pmt_drive *drive)
 		pmt_drive_close(m->copies[i].drive);
 	free(m->copies);
 	pthread_cond_destroy(&m->quiet);
+	pthread_cond_destroy(&m->calm);
 	pthread_cond_destroy(&m->cond);
 	pthread_mutex_destroy(&m->lock);
 }
@@ -186,6 +191,7 @@ static int mirror_open(struct pmt_drive *drive, const struct pmt_spec *spec)
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_cond_init(&m->cond, NULL);
 	pthread_cond_init(&m->quiet, NULL);
+	pthread_cond_init(&m->calm, NULL);
 	while (rc == 0 && m->n < spec->n_children) {
 		struct copy *copy = &m->copies[m->n];
 
@@ -201,29 +207,44 @@ static int mirror_open(struct pmt_drive *drive, const struct pmt_spec *spec)
 	return rc;
 }
 
+static void add_limits(struct pmt_limits *limits, const struct pmt_limits *own)
+{
+#define AT_LEAST(field) (limits->field = own->field > limits->field ? own->field : limits->field)
+#define AT_MOST(field) (limits->field = own->field < limits->field ? own->field : limits->field)
+	AT_LEAST(record_min);
+	AT_MOST(record_max);
+	AT_LEAST(byte_cost);
+	AT_LEAST(record_cost);
+	AT_LEAST(mark_cost);
+	AT_MOST(window);
+#undef AT_LEAST
+#undef AT_MOST
+}
+
+/* Of all copies that count, or are about to; with none, of all. */
 static void mirror_limits(struct pmt_drive *drive, struct pmt_limits *limits)
 {
 	struct mirror *m = (struct mirror *)drive;
+	unsigned int first = m->n;
 
+	pthread_mutex_lock(&m->lock);
 	for (unsigned int i = 0; i < m->n; i++) {
+		bool comes = mirror_is_rejoining(m) && m->rejoin.copy == i;
 		struct pmt_limits own;
 
-		pmt_drive_limits(m->copies[i].drive, &own);
-		if (i == 0) {
-			*limits = own;
+		if (mirror_count_healthy(m) && !is_healthy(&m->copies[i]) && !comes)
 			continue;
+		pmt_drive_limits(m->copies[i].drive, &own);
+		if (first == m->n) {
+			first = i;
+			*limits = own;
 		}
-#define AT_LEAST(field) (limits->field = own.field > limits->field ? own.field : limits->field)
-#define AT_MOST(field) (limits->field = own.field < limits->field ? own.field : limits->field)
-		AT_LEAST(record_min);
-		AT_MOST(record_max);
-		AT_LEAST(byte_cost);
-		AT_LEAST(record_cost);
-		AT_LEAST(mark_cost);
-		AT_MOST(window);
-#undef AT_LEAST
-#undef AT_MOST
+		add_limits(limits, &own);
 	}
+	if (m->rejoin.state == REJOIN_LOWERING ||
+	    (m->rejoin.state == REJOIN_DONE && !m->rejoin.shown))
+		limits->window = 0;
+	pthread_mutex_unlock(&m->lock);
 }
 
 static uint64_t mirror_used(struct pmt_drive *drive)
@@ -231,12 +252,16 @@ static uint64_t mirror_used(struct pmt_drive *drive)
 	struct mirror *m = (struct mirror *)drive;
 	uint64_t most = 0;
 
+	pthread_mutex_lock(&m->lock);
 	for (unsigned int i = 0; i < m->n; i++) {
-		uint64_t used = pmt_drive_used(m->copies[i].drive);
+		uint64_t used;
 
-		if (is_healthy(&m->copies[i]) && used > most)
-			most = used;
+		if (!is_healthy(&m->copies[i]))
+			continue;
+		used = pmt_drive_used(m->copies[i].drive);
+		most = used > most ? used : most;
 	}
+	pthread_mutex_unlock(&m->lock);
 	return most;
 }
 
@@ -285,6 +310,7 @@ static void mirror_status(struct pmt_drive *drive, struct json_object *object)
 			       json_object_new_int64((int64_t)m->fallbacks));
 	if (m->first_ew.copy < m->n)
 		show_first_ew(m, object);
+	mirror_show_rejoin(m, object);
 	pthread_mutex_unlock(&m->lock);
 	json_object_object_add(object, "children", children);
 }

@@ -16,6 +16,8 @@
 #ifndef PMT_MIRROR_H
 #define PMT_MIRROR_H
 
+#include <time.h>
+
 #include "../internal.h"
 
 /* In the cookie a copy has two bits, and all together have one. */
@@ -40,6 +42,7 @@ struct slot {
 	struct pmt_command cmd;		/* up's, with the place made known */
 	unsigned int waiting;		/* parts that are sent */
 	bool answered;			/* up->result is final */
+	bool shows;			/* the first that tells the room with who came */
 	uint64_t tried;			/* copies that failed to read it */
 	struct pmt_result first_error;	/* if tried */
 	struct part *parts;		/* one a copy */
@@ -56,6 +59,23 @@ struct copy {
 	uint64_t eod;			/* as TEST and LOAD said, in ends_in */
 	uint64_t end;			/* longer: where what is wanted ends */
 	char reason[160];		/* why it is not ok */
+};
+
+/* A copy that comes back; see rejoin.c. */
+struct rejoin {
+	enum { REJOIN_NONE, REJOIN_COPYING, REJOIN_UNLOAD, REJOIN_LOWERING, REJOIN_DONE,
+	       REJOIN_FAILED } state;
+	unsigned int copy;
+	pthread_t thread;
+	bool threaded;
+	bool untold;			/* it counts, and the unit does not know its medium */
+	bool shown;			/* the unit knows the room with it */
+	uint64_t lbn, bytes;		/* copied */
+	uint64_t dirty;			/* the first that was overwritten since */
+	bool slowing;			/* the application is faster than the copying: */
+	uint64_t allowed;		/* ... it waits before it changes this or more */
+	time_t began;
+	char reason[160];		/* why it failed */
 };
 
 struct mirror {
@@ -81,6 +101,9 @@ struct mirror {
 	bool approach;			/* ... the place of the first in the queue */
 	bool approved;			/* all copies can do the FORMAT that is first */
 	uint32_t ends_in;		/* partition of the copies' eod */
+	bool pausing;			/* nothing is begun: a copy comes back */
+	pthread_cond_t calm;		/* the rejoiner's: nothing is in flight, or ... */
+	struct rejoin rejoin;
 	bool frozen;			/* CHECK was published: until resume() */
 	bool cancelling;
 	uint32_t cancel;
@@ -137,6 +160,8 @@ void mirror_mark(struct mirror *m, struct copy *copy, const struct pmt_request *
 uint32_t mirror_cookie(const struct mirror *m);
 void mirror_combine_medium(struct mirror *m, const struct slot *slot,
 			   struct pmt_result *result);
+/* The unit is to know the medium of a copy that came. */
+void mirror_tell_words(const struct mirror *m, struct pmt_result *result);
 void mirror_warn_ends(const struct mirror *m);
 /* Behind a TEST of the keeper's. */
 void mirror_note_ends(struct mirror *m, uint32_t partition);
@@ -147,6 +172,9 @@ uint64_t mirror_least_room(const struct mirror *m, const struct slot *slot);
 void mirror_forget_data(struct mirror *m);
 void mirror_forget_media(struct mirror *m);
 void mirror_detach_copies(struct mirror *m);
+/* A copy that was not attached before, or not as this one. */
+int mirror_attach_again(struct mirror *m, struct copy *copy,
+			const struct pmt_session *session);
 int mirror_attach_copies(struct mirror *m, const struct pmt_session *session);
 /* What the copies hold; -ESTALE: not what the folded word says. */
 int mirror_look(struct mirror *m, const struct pmt_session *session);
@@ -158,10 +186,10 @@ struct slot *mirror_in_flight(const struct mirror *m);
 void mirror_send_part(struct mirror *m, struct part *part, const struct pmt_command *cmd,
 		      void *data);
 void mirror_send_to(struct mirror *m, struct slot *slot, unsigned int copy);
-void mirror_answer(const struct mirror *m, struct slot *slot,
+void mirror_answer(struct mirror *m, struct slot *slot,
 		   const struct pmt_result *result);
 /* Of the reader.  The other copies were not asked what room they have. */
-void mirror_answer_read(const struct mirror *m, struct slot *slot,
+void mirror_answer_read(struct mirror *m, struct slot *slot,
 			const struct pmt_result *own);
 void mirror_answer_cancelled(struct slot *slot);
 /* HERE means where the unit stands after what is done. */
@@ -187,5 +215,14 @@ void *mirror_keep(void *mirror);
 
 /* approach.c */
 void mirror_approach(struct mirror *m);
+
+/* rejoin.c */
+void mirror_note_write(struct mirror *m, const struct pmt_command *cmd);
+bool mirror_is_rejoining(const struct mirror *m);
+/* Has it to wait for the copying? */
+bool mirror_must_wait(const struct mirror *m, const struct pmt_command *cmd);
+/* Wait for the thread, if there is one: it has ended, or the mirror is leaving. */
+void mirror_end_rejoin(struct mirror *m);
+void mirror_show_rejoin(const struct mirror *m, struct json_object *);
 
 #endif

@@ -61,6 +61,8 @@ static void note_stand(struct mirror *m, const struct pmt_command *cmd)
 {
 	for (unsigned int i = 0; mirror_changes(cmd) && i < m->n; i++)
 		m->copies[i].eod = PMT_UNKNOWN;
+	if (mirror_changes(cmd))
+		mirror_note_write(m, cmd);
 	if (mirror_writes(cmd))
 		m->stand = pmt_place_after(cmd);
 	else if (cmd->op != PMT_OP_TEST && cmd->op != PMT_OP_MODE &&
@@ -92,23 +94,29 @@ static struct slot *take_slot(struct mirror *m, struct pmt_command *cmd)
 		m->queue_end = &m->queue;
 	slot->cmd = *cmd;
 	slot->waiting = 0;
-	slot->answered = false;
+	slot->answered = slot->shows = false;
 	slot->tried = 0;
 	for (unsigned int i = 0; i < m->n; i++)
 		slot->parts[i].state = PART_IDLE;
 	return slot;
 }
 
-void mirror_answer(const struct mirror *m, struct slot *slot,
+void mirror_answer(struct mirror *m, struct slot *slot,
 		   const struct pmt_result *result)
 {
 	slot->up->result = *result;
 	slot->up->result.number = slot->up->cmd.number;
 	slot->up->result.cookie = mirror_cookie(m);
 	slot->answered = true;
+	if (m->rejoin.untold && result->status == PMT_STATUS_GOOD) {
+		if (!result->medium_flags && slot->cmd.op != PMT_OP_UNLOAD)
+			mirror_tell_words(m, &slot->up->result);
+		m->rejoin.untold = false;
+		slot->shows = true;
+	}
 }
 
-void mirror_answer_read(const struct mirror *m, struct slot *slot,
+void mirror_answer_read(struct mirror *m, struct slot *slot,
 			const struct pmt_result *own)
 {
 	struct pmt_result result = *own;
@@ -204,7 +212,7 @@ void mirror_pump(struct mirror *m)
 	static const struct pmt_result unknown_place = { .key = PMT_KEY_ABORTED,
 							 .asc = 0x3b };
 
-	while (!m->stopped && m->queue && m->used < m->depth) {
+	while (!m->stopped && !m->pausing && m->queue && m->used < m->depth) {
 		struct pmt_command cmd = m->queue->cmd;
 
 		if (!is_wanted(m, m->queue)) {
@@ -216,7 +224,7 @@ void mirror_pump(struct mirror *m)
 			mirror_refuse_first(m, &cmd, &unknown_place);
 			continue;
 		}
-		if (!may_begin(m, &cmd))
+		if (mirror_must_wait(m, &cmd) || !may_begin(m, &cmd))
 			return;
 		send_slot(m, take_slot(m, &cmd));
 	}
@@ -251,6 +259,10 @@ static void note_medium(struct mirror *m, struct slot *slot, struct pmt_result *
 	if (op == PMT_OP_TEST || op == PMT_OP_LOAD || op == PMT_OP_UNLOAD ||
 	    op == PMT_OP_FORMAT)
 		mirror_choose_reader(m);
+	if (op == PMT_OP_UNLOAD || op == PMT_OP_FORMAT)
+		m->rejoin.dirty = 0;
+	if (op == PMT_OP_UNLOAD && m->rejoin.state == REJOIN_UNLOAD)
+		m->pausing = true;
 	if (op == PMT_OP_REWIND || op == PMT_OP_LOAD || op == PMT_OP_UNLOAD ||
 	    op == PMT_OP_FORMAT || mirror_only_goes(&slot->cmd)) {
 		m->stand = result->place;
@@ -352,6 +364,7 @@ void mirror_advance(struct mirror *m)
 	for (mirror_pump(m); mirror_first_answered(m); mirror_pump(m)) {
 		struct slot *slot = mirror_slot_at(m, 0);
 		struct pmt_request *up = slot->up;
+		bool shows = slot->shows;
 
 		note_place(m, slot);
 		m->head = (m->head + 1) % m->depth;
@@ -359,9 +372,15 @@ void mirror_advance(struct mirror *m)
 		pthread_mutex_unlock(&m->lock);
 		up->done(up);
 		pthread_mutex_lock(&m->lock);
+		if (shows) {
+			m->rejoin.shown = true;
+			pthread_cond_signal(&m->calm);
+		}
 	}
 	m->publishing = false;
 	pthread_cond_broadcast(&m->quiet);
+	if (m->rejoin.state == REJOIN_LOWERING || (!m->busy && !m->used && m->pausing))
+		pthread_cond_signal(&m->calm);
 }
 
 /* What a longer copy has behind the end is not there. */

@@ -34,6 +34,111 @@ case_degrade() {
 	eventually 10 grep -q copy-failed "$T/events" || fail "no event"
 }
 
+# A copy that was dropped comes back while the writer goes on; a server that is
+# started behind it knows its cartridge.
+case_rejoin() {
+	new_unit
+	serve --policy degrade "image:$T/a.tape?capacity=10M" \
+		"fault?op=write&at=3&error=medium|image:$T/b.tape?capacity=10M"
+	is "$(recs write "$NTAPE" 1000 10)" "10 written, 0 marked, ok, close ok" "the writer"
+	is "$(kept daemon.drive.healthy)" 1 "healthy copies"
+	says 'has not failed' pmt rejoin "$UNIT" 1 "image:$T/c.tape?capacity=10M"
+	ok pmt rejoin "$UNIT" 2 "image:$T/c.tape?capacity=10M"
+	came_back() {
+		ok recs write "$NTAPE" 1000 2 > "$T/said"
+		[ "$(kept daemon.drive.healthy)" = 2 ]
+	}
+	eventually 20 came_back || fail "it does not come back: $(pmt status "$UNIT")"
+	ok recs write "$NTAPE" 1000 2 > "$T/said"
+	kill -KILL "$SERVER"
+	eventually 10 gone "$SERVER"
+	serve --policy degrade "image:$T/a.tape" "image:$T/c.tape"
+	is "$(kept daemon.drive.healthy)" 2 "healthy copies behind it"
+	ok recs write "$NTAPE" 1000 2 > "$T/said"
+	stop_server
+	same_copies "$T/a.tape" "$T/c.tape"
+}
+
+# tar writes on while a dropped copy is brought up to the other: at its 20th checkpoint it
+# rejoins, and at each from the 30th on tar waits until no more than a pause is left to do.
+case_rejoin_under_tar() {
+	pmt watch --json > "$T/events" 2> /dev/null &
+	echo $! >> "$T/pids"
+	new_unit
+	serve --policy degrade "image:$T/a.tape?capacity=20M" \
+		"fault?op=write&at=3&error=medium|image:$T/b.tape?capacity=20M"
+	mkdir "$T/tree"
+	for i in 1 2 3; do
+		head -c 1000000 /dev/urandom > "$T/tree/$i"
+	done
+	cat > "$T/checkpoint" <<- END
+		#!/bin/sh
+		if [ "\$TAR_CHECKPOINT" = 20 ]; then
+			for i in \$(seq 600); do
+				grep -q 'copy 2 .* failed' "$LOG" && break
+				sleep 0.1
+			done
+			exec pmt rejoin $UNIT 2 "image:$T/c.tape?capacity=20M"
+		fi
+		[ "\$TAR_CHECKPOINT" -ge 30 ] || exit 0
+		[ ! -e "$T/joining" ] || exit 0
+		for i in \$(seq 600); do
+			pmt status --json $UNIT | grep -q '"state": *"\(joining\|done\|failed\)"' &&
+				exec touch "$T/joining"
+			sleep 0.1
+		done
+	END
+	chmod +x "$T/checkpoint"
+	ok tar -C "$T" -cf "$NTAPE" -b 10 --checkpoint=10 \
+		--checkpoint-action="exec=$T/checkpoint" tree
+	is "$(kept daemon.drive.rejoin.state)" "done" "the rejoining"
+	is "$(kept daemon.drive.healthy)" 2 "healthy copies"
+	eventually 10 grep -q copy-rejoined "$T/events" || fail "no event"
+	stop_server
+	like "$(cat "$LOG")" 'is a copy again, with [0-9]+ blocks' "the log"
+	grep 'is unbuffered' "$LOG" && fail "what is so for a moment is in the log"
+	ok tapesum -c "$T/a.tape" "$T/c.tape" > "$T/said"
+	new_unit
+	serve "image:$T/c.tape"
+	ok mt -f "$NTAPE" rewind
+	ok tar -C "$T" -df "$NTAPE" -b 10
+}
+
+# One that is too short does not count, and the application is not told of its end.
+case_rejoin_too_short() {
+	new_unit
+	serve --policy degrade "image:$T/a.tape?capacity=10M" \
+		"fault?op=write&at=3&error=medium|image:$T/b.tape?capacity=10M"
+	ok recs write "$NTAPE" 10000 100 > "$T/said"
+	ok pmt rejoin "$UNIT" 2 "image:$T/c.tape?capacity=1200K&ew=400K"
+	eventually 60 grep -q 'does not rejoin: .*early warning at block' "$LOG" ||
+		fail "it rejoins"
+	is "$(recs write "$NTAPE" 10000 100)" "100 written, 0 marked, ok, close ok" "the writer"
+	is "$(kept daemon.drive.healthy)" 1 "healthy copies"
+	like "$(pmt status "$UNIT")" 'copy 2 rejoins: failed' "the status"
+}
+
+# Where the good copy cannot be read beside being written, as behind a compressing drive,
+# the other comes in with the next volume; the tool says it.
+case_rejoin_at_unload() {
+	new_unit
+	serve --policy degrade "zstd|image:$T/a%d.tape?capacity=10M" \
+		"fault?op=write&at=3&error=medium|image:$T/b%d.tape?capacity=10M"
+	is "$(recs write "$NTAPE" 1000 10)" "10 written, 0 marked, ok, close ok" "the writer"
+	says 'from the next unload on' pmt rejoin "$UNIT" 2 "image:$T/c%d.tape?capacity=10M"
+	eventually 60 grep -q 'waits for the next unload' "$LOG" || fail "it does not say so"
+	is "$(recs write "$NTAPE" 1000 10)" "10 written, 0 marked, ok, close ok" "the writer"
+	is "$(kept daemon.drive.healthy)" 1 "healthy copies"
+	ok mt -f "$NTAPE" offline
+	ok mt -f "$NTAPE" load
+	eventually 60 grep -q 'is a copy again' "$LOG" || fail "it does not come back"
+	grep 'is unbuffered' "$LOG" && fail "what is so for a moment is in the log"
+	is "$(recs write "$TAPE" 1000 20)" "20 written, 0 marked, ok, close ok" "the writer"
+	is "$(kept daemon.drive.healthy)" 2 "healthy copies"
+	stop_server
+	ok pmt verify "zstd|image:$T/a1.tape" "image:$T/c0.tape" > "$T/said"
+}
+
 # Not below the number that has to live.
 case_degrade_min() {
 	new_unit

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "folder.h"
 #include "memleaf.h"
 #include "suite.h"
 
@@ -33,6 +34,7 @@ static struct {
 } line = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
 
 static unsigned int failed_copies;	/* as events said; bits */
+static unsigned int last_event;
 
 static void quiet(int priority, const char *message)
 {
@@ -46,8 +48,8 @@ static void note_failed(const struct pmt_session *session, unsigned int event,
 {
 	unsigned int copy;
 
-	ck_assert_uint_eq(event, PMT_EVENT_COPY_FAILED);
 	pthread_mutex_lock(&rig.lock);
+	last_event = event;
 	if (sscanf(text, "copy %u", &copy) == 1 && strstr(text, ") failed: "))
 		failed_copies |= 1u << (copy - 1);
 	rig.events++;
@@ -955,6 +957,225 @@ START_TEST(writing_after_reading)
 }
 END_TEST
 
+/* A copy that comes back */
+
+/* Writes until the event comes, as the application that goes on meanwhile. */
+static void write_until(unsigned int event)
+{
+	char text[32];
+
+	for (int i = 0; i < 15000; i++) {
+		bool came;
+
+		pthread_mutex_lock(&rig.lock);
+		came = last_event == event;
+		pthread_mutex_unlock(&rig.lock);
+		if (came)
+			return;
+		snprintf(text, sizeof(text), "while %d", i);
+		ck_good(rig_write(&rig, text));
+		pmt_delay(1);	/* of a program that has other things to do */
+		if (i % 10 == 0)
+			ck_good(rig_marks(&rig, 1));
+	}
+	ck_abort_msg("no event %x; the last is %x: %s", event, last_event, rig.event);
+}
+
+static void rejoin(unsigned int copy, const char *spec)
+{
+	char *error;
+	int rc = pmt_mirror_rejoin(rig.drive, copy, spec, &error);
+
+	ck_assert_msg(rc >= 0, "%s", error ? error : "?");
+}
+
+static void refused(unsigned int copy, const char *spec, int rc, const char *text)
+{
+	char *error;
+
+	ck_assert_int_eq(pmt_mirror_rejoin(rig.drive, copy, spec, &error), rc);
+	ck_assert_msg(error && strstr(error, text), "%s", error ? error : "?");
+	free(error);
+}
+
+static const char *image(const char *name, const char *options)
+{
+	static char text[4][300];
+	static int next;
+	char *spec = text[next++ % 4];
+
+	snprintf(spec, sizeof(text[0]), "image:%s/%s%s", folder, name, options);
+	return spec;
+}
+
+static uint64_t count_alike(const char *name, const char *other)
+{
+	char one[64], two[64];
+	struct rig second;
+	uint64_t n = 0;
+
+	rig_close(&rig);
+	rig.session.place = (struct pmt_place){ .generation = 1 };
+	rig.session.cookie = 0;
+	open_spec(image(name, "?readonly=yes"));
+	rig_init(&second);
+	ck_assert_int_eq(rig_open(&second, image(other, "?readonly=yes")), 0);
+	do {
+		memset(one, 0, sizeof(one));
+		memset(two, 0, sizeof(two));
+		rig_read(&rig, one, sizeof(one));
+		rig_read(&second, two, sizeof(two));
+		ck_assert_str_eq(one, two);
+		ck_assert_uint_eq(rig.result.status, second.result.status);
+		ck_assert_uint_eq(rig.result.sense, second.result.sense);
+		n++;
+	} while (rig.result.key != PMT_KEY_BLANK);
+	ck_assert_uint_eq(second.result.key, PMT_KEY_BLANK);
+	rig_close(&second);
+	return n - 1;
+}
+
+static void drop_second(void)
+{
+	char spec[800];
+
+	snprintf(spec, sizeof(spec), "mirror(%s,fault?op=write&at=3&error=hardware|%s)"
+		 "?policy=degrade", image("a", "?capacity=100M"), image("b", "?capacity=100M"));
+	open_spec(spec);
+	for (int i = 0; i < 200; i++)
+		ck_good(rig_write(&rig, "before"));
+	ck_assert_uint_eq(failed_copies, 2);
+}
+
+START_TEST(comes_back_while_writing)
+{
+	const char *name = _i ? "b" : "c";
+	uint64_t n;
+
+	folder_make();
+	drop_second();
+	rejoin(2, image(name, "?capacity=100M"));
+	write_until(PMT_EVENT_COPY_REJOINED);
+	ck_assert_str_eq(state_of(1), "ok");
+	ck_good(rig_write(&rig, "behind"));
+	ck_good(rig_marks(&rig, 1));
+	ck_assert_uint_eq(rig.result.cookie & 2, 0);
+	n = rig.place.lbn;
+	ck_assert_uint_eq(count_alike("a", name), n);
+	rig_close(&rig);
+	folder_remove();
+}
+END_TEST
+
+/* The application writes faster than the copy can: it has to wait for that one. */
+START_TEST(comes_back_though_slower)
+{
+	char spec[320];
+	uint64_t n;
+
+	folder_make();
+	drop_second();
+	snprintf(spec, sizeof(spec), "delay?op=write&ms=1|%s", image("c", "?capacity=100M"));
+	rejoin(2, spec);
+	for (n = 0; n < 100000; n++) {
+		pthread_mutex_lock(&rig.lock);
+		if (last_event == PMT_EVENT_COPY_REJOINED)
+			break;
+		pthread_mutex_unlock(&rig.lock);
+		for (int i = 0; i < 4; i++)
+			ck_good(rig_write(&rig, "fast"));
+		pmt_delay(1);
+	}
+	pthread_mutex_unlock(&rig.lock);
+	ck_assert_uint_lt(n, 100000);
+	ck_good(rig_marks(&rig, 1));
+	n = rig.place.lbn;
+	ck_assert_uint_eq(count_alike("a", "c"), n);
+	rig_close(&rig);
+	folder_remove();
+}
+END_TEST
+
+/* It has all, and was found to have it: it must not be at its end all the same. */
+START_TEST(has_all_and_no_room)
+{
+	char spec[800];
+
+	folder_make();
+	snprintf(spec, sizeof(spec), "mirror(%s,fault?op=write&at=99&error=hardware&when=after|%s)"
+		 "?policy=degrade", image("a", "?capacity=100M"), image("b", "?capacity=100M"));
+	open_spec(spec);
+	for (int i = 0; i < 100; i++)
+		ck_good(rig_write(&rig, "before"));
+	ck_assert_uint_eq(failed_copies, 2);
+	snprintf(spec, sizeof(spec), "limit?capacity=600&ew=100|%s", image("b", ""));
+	rejoin(2, spec);
+	for (int i = 0; i < 60000 && last_event != PMT_EVENT_REJOIN_FAILED; i++) {
+		ck_good(rig_op(&rig, PMT_OP_TEST));
+		pmt_delay(1);
+	}
+	ck_assert_uint_eq(last_event, PMT_EVENT_REJOIN_FAILED);
+	ck_assert_ptr_nonnull(strstr(rig.event, "early warning at block 99"));
+	rig_close(&rig);
+	folder_remove();
+}
+END_TEST
+
+/* Tells what it holds, of where, and knows its cartridge from then on. */
+START_TEST(comes_back_and_is_known)
+{
+	folder_make();
+	drop_second();
+	ck_good(rig_op(&rig, PMT_OP_TEST));
+	rejoin(2, image("c", "?capacity=100M"));
+	do
+		ck_good(rig_marks(&rig, 1));
+	while (!(rig.result.medium_flags & PMT_MEDIUM_PRESENT));
+	ck_assert_uint_ne(rig.result.medium[1], 0);
+	ck_assert_uint_ne(rig.result.medium[0], rig.result.medium[1]);
+	rig_close(&rig);
+	folder_remove();
+}
+END_TEST
+
+START_TEST(comes_back_with_the_next_volume)
+{
+	struct mem_medium *c = mem_medium("c");
+
+	a->stacker = b->stacker = c->stacker = true;
+	open_spec("mirror(mem:a,fault?op=write&at=3&error=hardware|mem:b)?policy=degrade");
+	for (int i = 0; i < 5; i++)
+		ck_good(rig_write(&rig, "first"));
+	rejoin(2, "mem:c");
+	while (last_event != PMT_EVENT_REJOIN_PROGRESS)
+		ck_good(rig_write(&rig, "first"));
+	ck_assert_ptr_nonnull(strstr(rig.event, "waits for the next unload"));
+	ck_good(rig_op(&rig, PMT_OP_UNLOAD));
+	write_until(PMT_EVENT_COPY_REJOINED);
+	ck_good(rig_write(&rig, "second"));
+	ck_assert(mem_same(&a->volume, &c->volume));
+	ck_assert_uint_eq(c->n_gone, 0);
+	ck_assert_str_eq(state_of(1), "ok");
+}
+END_TEST
+
+START_TEST(does_not_come_back)
+{
+	folder_make();
+	drop_second();
+	refused(1, image("c", "?capacity=1M"), -EINVAL, "has not failed");
+	refused(3, image("c", "?capacity=1M"), -EINVAL, "copies 1 to 2");
+	refused(2, "image", -EINVAL, "column");
+	rejoin(2, "limit?capacity=600&ew=100|mem:c");
+	write_until(PMT_EVENT_REJOIN_FAILED);
+	ck_assert_ptr_nonnull(strstr(rig.event, "early warning at block"));
+	ck_assert_str_eq(state_of(1), "failed");
+	ck_good(rig_write(&rig, "goes on"));
+	rig_close(&rig);
+	folder_remove();
+}
+END_TEST
+
 /* The medium */
 
 START_TEST(test_combines)
@@ -1508,6 +1729,12 @@ int main(void)
 	tcase_add_test(tests, no_twins_are_not_appended_to);
 	tcase_add_test(tests, no_twins_may_be_overwritten);
 	tcase_add_test(tests, writing_after_reading);
+	tcase_add_loop_test(tests, comes_back_while_writing, 0, 2);
+	tcase_add_test(tests, comes_back_though_slower);
+	tcase_add_test(tests, has_all_and_no_room);
+	tcase_add_test(tests, comes_back_and_is_known);
+	tcase_add_test(tests, comes_back_with_the_next_volume);
+	tcase_add_test(tests, does_not_come_back);
 	tcase_add_test(tests, test_combines);
 	tcase_add_test(tests, each_copy_knows_its_cartridge);
 	tcase_add_test(tests, many_cartridges_share_the_last_word);
@@ -1516,7 +1743,7 @@ int main(void)
 	tcase_add_test(tests, unload_then_next_volume);
 	tcase_add_test(tests, nested);
 	tcase_add_test(tests, limits_are_the_tightest);
-	tcase_set_timeout(tests, 20);
+	tcase_set_timeout(tests, 60);
 	tcase_add_checked_fixture(random, setup, teardown);
 	tcase_add_test(random, by_chance);
 	tcase_set_timeout(random, 300);

@@ -48,6 +48,8 @@ expect 2 'nothing to set' pmt set 0
 expect 2 'which unit' pmt control
 expect 2 'no unit is called so' pmt control blank
 expect 0 'Usage: pmt control UNIT' pmt control --help
+expect 2 'which unit, which copy of it' pmt rejoin 0 2
+expect 2 'COPY is a number' pmt rejoin 0 0 null:
 expect 2 '/dev/nst0: no unit is called so' pmt status /dev/nst0
 expect 2 "delay is seconds, 0.1 to 3600, not '0'" pmt top -d 0
 expect 2 "delay is seconds.*'1x'" pmt top --delay 1x
@@ -76,6 +78,7 @@ expect 1 'drive 2: column' pmt copy null: null: 'frob:' null:
 
 run=$(mktemp -d)
 PMT_RUNDIR=$run expect 1 'unit 0: no server with a control socket has it' pmt control 0 wp 1
+PMT_RUNDIR=$run expect 1 'unit 0: no server with a control socket has it' pmt rejoin 0 2 null:
 rmdir "$run"
 
 expect 0 '^Usage: tape-mirror ' tape-mirror --help
