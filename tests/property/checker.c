@@ -26,7 +26,8 @@ static struct {
 	bool refused;		/* ENOSPC was told: every other write has it */
 	bool near;		/* of the write that was issued: at early warning */
 	bool changing;		/* volumes */
-	uint32_t volumes;
+	uint32_t before[SIMS];	/* volumes that it had unloaded then */
+	bool out_before[SIMS];
 } model;
 
 static bool is_out(unsigned int drive)
@@ -47,7 +48,7 @@ static bool has_failed(unsigned int drive)
 void model_begin(bool hold)
 {
 	contents_clear(&model.tape);
-	model.at = model.told = model.volumes = 0;
+	model.at = model.told = 0;
 	model.end_known = model.warned = true;
 	model.hold = hold;
 	model.may_differ = model.near = model.free = model.changing = false;
@@ -118,6 +119,10 @@ void model_refused(void)
 void model_changes(bool changes)
 {
 	model.changing = changes;
+	for (unsigned int i = 0; changes && i < world.n; i++) {
+		model.before[i] = sims[i].n_volumes;
+		model.out_before[i] = is_out(i);
+	}
 }
 
 static void check_copies(void)
@@ -187,11 +192,14 @@ static bool warns(unsigned int i, uint32_t lbn)
 	       sim->tape.objects[lbn].cost + sim->ew > sim->capacity;
 }
 
+/* What a killed server met, and did not tell, the next one meets again. */
 void model_starts(void)
 {
+	uint32_t done = model.at < known() ? model.at : known();
+
 	model.near = false;
 	for (unsigned int i = 0; i < world.n; i++)
-		model.near = model.near || (!is_out(i) && warns(i, model.at));
+		model.near = model.near || (!is_out(i) && warns(i, done));
 }
 
 void check_acknowledged(bool waited, bool in_part)
@@ -296,19 +304,18 @@ void check_read(int result, const void *data)
 void model_volume(void)
 {
 	for (unsigned int i = 0; i < world.n; i++) {
-		uint32_t k = model.volumes % VOLUMES_MAX;
+		uint32_t k = model.before[i] % VOLUMES_MAX;
 
-		if (is_out(i))
+		if (is_out(i) || model.out_before[i])
 			continue;
-		if (sims[i].n_volumes != model.volumes + 1)
-			fail("copy %u has unloaded %u volumes, and not %u", i,
-			     sims[i].n_volumes, model.volumes + 1);
+		if (sims[i].n_volumes != model.before[i] + 1)
+			fail("copy %u has unloaded %u volumes, and not one", i,
+			     sims[i].n_volumes - model.before[i]);
 		if (model.end_known && !is_longer(i) &&
 		    (sims[i].volumes[k].n != model.tape.n || sims[i].volumes[k].prefix !=
 		     model.tape.objects[model.tape.n].prefix))
 			fail("copy %u: the volume that was unloaded is another", i);
 	}
-	model.volumes++;
 	contents_clear(&model.tape);
 	model_moved(0);
 	model.end_known = true;

@@ -244,6 +244,16 @@ static bool step_at_end(void)
 	}
 }
 
+static void rejoin(void)
+{
+	for (unsigned int i = 0; i < world.n; i++)
+		/* What counts again, the unit may not know yet. */
+		if (unit.cookie >> i & 1 && world.came != i + 1) {
+			world_rejoin(i);
+			return;
+		}
+}
+
 static bool step(void)
 {
 	if (full && !fibers_chance(3))
@@ -263,6 +273,11 @@ static bool step(void)
 		break;
 	case 5:
 		world_restart();
+		break;
+	case 9:
+	case 10:
+	case 11:
+		rejoin();
 		break;
 	case 6:
 	case 7:

@@ -11,6 +11,7 @@ struct progress {
 	uint64_t seed;		/* of this episode */
 	uint32_t step;
 	uint64_t steps, kills, ends, errors, volumes, dropped, compared;
+	uint64_t rejoins, rejoined;
 	char failure[200];	/* empty: none */
 };
 
@@ -28,6 +29,8 @@ struct world {
 	bool degrade;
 	char spec[160];
 	uint32_t kill_one_in;
+	bool rejoining;		/* a copy is, as the library has said */
+	unsigned int came;	/* the one that does count again, from 1 */
 	bool gave_up;		/* the recovery time ran out: what waited is lost */
 };
 
@@ -37,6 +40,7 @@ void world_begin(void);
 void world_end(void);
 void world_kill(void);
 void world_restart(void);
+void world_rejoin(unsigned int copy);
 void world_others(void);	/* something goes on, or not */
 
 /*

@@ -23,6 +23,7 @@ static struct fiber {
 	void *argument;
 	const void *on;		/* what it waits for */
 	bool alive;
+	bool owed;		/* to pthread_join */
 } fibers[FIBERS_MAX] = { { .alive = true } };
 
 static int current;
@@ -143,7 +144,7 @@ int fiber_new(void *(*run)(void *), void *argument)
 {
 	int i = 1;
 
-	while (i < FIBERS_MAX && fibers[i].alive)
+	while (i < FIBERS_MAX && (fibers[i].alive || fibers[i].owed))
 		i++;
 	if (i == FIBERS_MAX)
 		abort();
@@ -182,6 +183,7 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
 {
 	(void)attributes;
 	*thread = (pthread_t)fiber_new(run, argument);
+	fibers[*thread].owed = true;
 	return 0;
 }
 
@@ -190,6 +192,7 @@ int __wrap_pthread_join(pthread_t thread, void **result)
 	(void)result;
 	while (fibers[thread].alive)
 		wait_on(&fibers[thread]);
+	fibers[thread].owed = false;
 	return 0;
 }
 

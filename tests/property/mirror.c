@@ -31,6 +31,10 @@
 static void to_trace(int priority, const char *message)
 {
 	(void)priority;
+	if (strstr(message, " does not rejoin: ") || strstr(message, " is a copy again"))
+		world.rejoining = false;
+	if (strstr(message, " is a copy again"))
+		sscanf(message, "copy %u", &world.came);
 	trace("\t%s", message);
 }
 
@@ -146,10 +150,11 @@ int main(int argc, char **argv)
 	printf("seed %llu\n", (unsigned long long)seed);
 	good = survives(many, seed, steps);
 	printf("%llu steps, %llu kills, %llu times the end of a tape, %llu errors, "
-	       "%llu volumes, %llu copies dropped\n",
+	       "%llu volumes, %llu copies dropped, %llu of %llu rejoined\n",
 	       (unsigned long long)progress->steps, (unsigned long long)progress->kills,
 	       (unsigned long long)progress->ends, (unsigned long long)progress->errors,
-	       (unsigned long long)progress->volumes, (unsigned long long)progress->dropped);
+	       (unsigned long long)progress->volumes, (unsigned long long)progress->dropped,
+	       (unsigned long long)progress->rejoined, (unsigned long long)progress->rejoins);
 	if (!good)
 		printf("episode %llu failed in step %u: %s\n",
 		       (unsigned long long)progress->seed, progress->step, progress->failure);

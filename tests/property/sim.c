@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* See sim.h. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +71,7 @@ struct sim_leaf {
 	struct sim *sim;
 	uint32_t server;
 	uint32_t at;
+	bool beside;		/* reads what another writes */
 };
 
 static struct sim_leaf *of(struct pmt_leaf *leaf)
@@ -97,7 +99,7 @@ static bool take_time(struct sim_leaf *self)
 {
 	struct sim *sim = self->sim;
 
-	if (sim->stuck_in && !--sim->stuck_in)
+	if (!self->beside && sim->stuck_in && !--sim->stuck_in)
 		sim->stuck = true;
 	while (sim->stuck && !is_dead(self))
 		fiber_block(sim);
@@ -366,6 +368,7 @@ static int sim_open(struct pmt_drive *drive, const struct pmt_spec *spec)
 	if (rc)
 		return rc;
 	self->sim = &sims[spec->target[0] - '0'];
+	self->beside = spec->target[1] == 'r';
 	self->server = unit.begun;
 	self->leaf.limits.record_cost = self->sim->tape.record_cost;
 	self->leaf.limits.mark_cost = self->sim->tape.mark_cost;
@@ -385,9 +388,18 @@ static void sim_execute(struct pmt_drive *drive, struct pmt_request *req)
 {
 	struct sim_leaf *self = (struct sim_leaf *)drive;
 
-	self->sim->busy = true;
+	self->sim->busy = !self->beside;
 	pmt_leaf_execute(drive, req);
 	self->sim->busy = false;
+}
+
+static int sim_beside(struct pmt_drive *drive, char **spec)
+{
+	const struct sim *sim = ((struct sim_leaf *)drive)->sim;
+
+	if (!sim->readable_beside)
+		return -ENOTSUP;
+	return asprintf(spec, "sim:%dr", (int)(sim - sims)) < 0 ? -ENOMEM : 0;
 }
 
 static const struct pmt_drive_ops sim_drive = {
@@ -400,6 +412,7 @@ static const struct pmt_drive_ops sim_drive = {
 	.limits = pmt_leaf_limits,
 	.used = pmt_leaf_used,
 	.status = pmt_leaf_status,
+	.beside = sim_beside,
 };
 
 void sims_begin(void)

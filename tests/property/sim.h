@@ -38,7 +38,7 @@ struct sim {
 	uint64_t id, unit_id, generation;	/* of the medium */
 	/* What it is like: */
 	uint64_t capacity, ew;		/* cost; 0: endless */
-	bool tells_room;
+	bool tells_room, readable_beside;
 	uint32_t pace;			/* how many others go on meanwhile, at most */
 	uint32_t bad_spots;		/* one of so many records cannot be read; 0 */
 	uint32_t fail_in, fail_times;	/* writes until it fails; 0: never */

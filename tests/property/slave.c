@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "episode.h"
 #include "fibers.h"
 #include "unit.h"
 #include "wrap.h"
@@ -82,9 +83,13 @@ static void note(uint32_t number)
 	unit.cookie = res->cookie;
 	if (good || res->room != PMT_UNKNOWN)
 		unit.room = res->room;
-	if (cmd->op == PMT_OP_TEST || cmd->op == PMT_OP_LOAD || cmd->op == PMT_OP_UNLOAD)
+	if (cmd->op == PMT_OP_TEST || cmd->op == PMT_OP_LOAD ||
+	    (cmd->op == PMT_OP_UNLOAD && good)) {
 		memset(unit.medium, 0, sizeof(unit.medium));
-	if (good && (cmd->op == PMT_OP_TEST || cmd->op == PMT_OP_LOAD))
+		unit.present = good && cmd->op != PMT_OP_UNLOAD &&
+			       res->medium_flags & PMT_MEDIUM_PRESENT;
+	}
+	if (good && unit.present && res->medium_flags & PMT_MEDIUM_PRESENT)
 		memcpy(unit.medium, res->medium, sizeof(unit.medium));
 	if (good && cmd->op == PMT_OP_MODE)
 		unit.modes = cmd->modes;
@@ -102,18 +107,34 @@ void unit_collect(void)
 		note(from);
 }
 
+void unit_look(void)
+{
+	unit_collect();
+	unit.stale = false;
+}
+
 void *unit_data(const struct pmt_command *cmd)
 {
 	return pages.data + cmd->offset;
 }
 
-void unit_issue(struct pmt_command *cmd, const void *data)
+/* The application's bytes may be slow to come: to be swapped in, say. */
+static void copy(const struct pmt_command *cmd, const void *data)
+{
+	memcpy(pages.data + pmt_ring_offset(&unit.ring, cmd->length), data, cmd->length);
+	for (uint32_t i = fibers_chance(4) ? fibers_random(12) : 0; i && fiber_others(); i--)
+		;
+}
+
+int unit_issue(struct pmt_command *cmd, const void *data)
 {
 	if (data)
-		memcpy(pages.data + pmt_ring_offset(&unit.ring, cmd->length), data,
-		       cmd->length);
+		copy(cmd, data);
+	if (unit.stale && (cmd->op == PMT_OP_WRITE || cmd->flags & PMT_CMD_IMMEDIATE))
+		return -EAGAIN;
 	if (pmt_ring_issue(&unit.ring, cmd))
 		fiber_wake(&pages.bell);
+	return 0;
 }
 
 void unit_cancel(void)
@@ -127,6 +148,7 @@ void unit_give_up(void)
 	if (unit.ring.done != unit.ring.tail)
 		unit.place.lbn = unit.place.file = unit.place.block = PMT_UNKNOWN;
 	pmt_ring_give_up(&unit.ring);
+	unit.stale = true;
 }
 
 /* Where nobody has looked at the exception, the next server would not know of it. */
@@ -137,7 +159,7 @@ void unit_lost(void)
 	unit_collect();
 	if (unit.served && pmt_ring_stuck(&unit.ring)) {
 		pmt_ring_give_up(&unit.ring);
-		unit.forgot = true;
+		unit.forgot = unit.stale = true;
 	}
 	unit.served = false;
 	unit.server = next;
@@ -168,6 +190,7 @@ static int attach(struct pmt_attach *attach)
 	if (page->ew.seq & 1)
 		page->ew.seq = 0;
 	unit.room = 0;
+	unit.stale = true;
 	kept(&attach->kept);
 	unit.served = true;
 	return 0;
@@ -185,7 +208,7 @@ static uint32_t server_of(int fd)
 	return (uint32_t)(fd - UNIT_FD(0)) / 2;
 }
 
-static int fail(int error)
+static int fails(int error)
 {
 	errno = error;
 	return -1;
@@ -194,7 +217,7 @@ static int fail(int error)
 int __wrap_open64(const char *path, int flags, ...)
 {
 	if (strcmp(path, "/dev/pmts0") == 0)
-		return unit.begun == unit.server ? UNIT_FD(unit.server) : fail(ENODEV);
+		return unit.begun == unit.server ? UNIT_FD(unit.server) : fails(ENODEV);
 	return __real_open64(path, flags, 0600);
 }
 
@@ -215,7 +238,7 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	if (!is_slave(fd))
 		return __real_ioctl(fd, request, argument);
 	if (server_of(fd) != unit.server)
-		return fail(ENODEV);
+		return fails(ENODEV);
 	switch (request) {
 	case PMT_IOC_INFO:
 		info = argument;
@@ -232,15 +255,17 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 		return 0;
 	case PMT_IOC_LIMITS:
 		unit.limits = *(struct pmt_limits *)argument;
+		unit.stale = true;
 		return 0;
 	case PMT_IOC_EVENT:
-		if (*(uint32_t *)argument == PMT_EVENT_COPY_FAILED)
-			unit.copies_failed++;
-		else
-			unit.copies_rejoined++;
+		if (*(uint32_t *)argument != PMT_EVENT_COPY_REJOINED)
+			return 0;
+		progress->rejoined++;
+		if (tape_relies())
+			fail("a copy counts, and what is acknowledged is not done");
 		return 0;
 	}
-	return fail(ENOTTY);
+	return fails(ENOTTY);
 }
 
 void *__wrap_mmap64(void *address, size_t size, int protection, int flags, int fd,

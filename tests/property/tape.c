@@ -65,6 +65,23 @@ uint32_t tape_pending(void)
 	return n;
 }
 
+bool tape_relies(void)
+{
+	uint32_t end = tape.holding ? tape.held : unit.ring.tail;
+
+	unit_collect();
+	if (pmt_ring_stuck(&unit.ring))
+		return false;
+	for (uint32_t k = unit.ring.done; k != end && pmt_before(k, end); k++) {
+		const struct pmt_command *cmd = pmt_ring_command(&unit.ring, k);
+
+		if (!pmt_before(k, tape.discard) && (cmd->op == PMT_OP_WRITE ||
+						     cmd->op == PMT_OP_WRITE_FILEMARKS))
+			return true;
+	}
+	return false;
+}
+
 bool tape_owes_error(void)
 {
 	return tape.deferred;
@@ -211,14 +228,18 @@ static struct pmt_command prepare(enum pmt_op op)
 	return cmd;
 }
 
-static void issue(struct pmt_command *cmd, const void *data)
+static int issue(struct pmt_command *cmd, const void *data)
 {
-	unit_issue(cmd, data);
+	int rc = unit_issue(cmd, data);
+
+	if (rc)
+		return rc;
 	if (cmd->op == PMT_OP_WRITE || (cmd->op == PMT_OP_WRITE_FILEMARKS && cmd->count))
 		tape.positioned = false;
 	else if (cmd->op != PMT_OP_TEST && cmd->op != PMT_OP_MODE &&
 		 cmd->op != PMT_OP_WRITE_FILEMARKS)
 		tape.positioned = true;
+	return 0;
 }
 
 static void await(struct pmt_command *cmd, struct pmt_result *res)
@@ -309,7 +330,7 @@ static int write_flow(uint32_t length, uint32_t records, uint32_t marks)
 		rc = deferred();
 		if (rc)
 			return rc;
-		unit_collect();
+		unit_look();
 		how = flow(length, records, marks);
 		if (how == BUFFERED || how == UNBUFFERED) {
 			rc = records ? at_end() : 0;
@@ -374,13 +395,14 @@ int tape_write(const void *data, uint32_t length, uint32_t block_size)
 		return -EIO;
 	}
 	stop_ahead();
-	how = write_flow(length, records, 0);
-	if (how < 0)
-		return how;
-	cmd = prepare(PMT_OP_WRITE);
-	cmd.length = length;
-	cmd.block_size = block_size;
-	issue(&cmd, data);
+	do {
+		how = write_flow(length, records, 0);
+		if (how < 0)
+			return how;
+		cmd = prepare(PMT_OP_WRITE);
+		cmd.length = length;
+		cmd.block_size = block_size;
+	} while (issue(&cmd, data) == -EAGAIN);
 	tape.writing = true;
 	tape.unbuffered = how == UNBUFFERED;
 	if (how == BUFFERED) {

@@ -32,12 +32,13 @@ struct unit {
 	struct pmt_place place;
 	struct pmt_modes modes;
 	uint64_t medium[PMT_MEDIUM_WORDS];
+	bool present;		/* a medium was told of */
 	uint64_t room;
 	uint32_t cookie;
 	struct pmt_limits limits;
+	bool stale;		/* what was looked at has changed since */
 	bool forgot;		/* what was behind an exception when the server went */
 	bool broken;		/* the server broke the protocol */
-	uint32_t copies_failed, copies_rejoined;	/* events */
 };
 
 extern struct unit unit;
@@ -45,7 +46,8 @@ extern struct unit unit;
 /* slave.c */
 void unit_begin(uint32_t slots);
 void unit_collect(void);
-void unit_issue(struct pmt_command *, const void *data);
+void unit_look(void);
+int unit_issue(struct pmt_command *, const void *data);	/* -EAGAIN: look again */
 void unit_cancel(void);
 void unit_lost(void);		/* the server is gone; another may come */
 void unit_give_up(void);	/* none came in time */
@@ -70,6 +72,7 @@ int tape_test(void);
 int tape_modes(bool buffered);
 uint64_t tape_place(void);	/* PMT_UNKNOWN */
 uint32_t tape_pending(void);	/* objects acknowledged and not done */
+bool tape_relies(void);		/* of these one has no result */
 bool tape_owes_error(void);	/* of what was acknowledged, to be told */
 bool tape_unbuffered(void);	/* the last write was waited for */
 

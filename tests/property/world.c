@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* See episode.h: drives by chance, servers that come and go. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "episode.h"
@@ -14,6 +15,7 @@ struct world world;
 static struct {
 	int fiber;
 	struct pmt_server *server;
+	struct pmt_drive *drive;
 	int error;		/* it could not begin */
 } serving;
 
@@ -28,6 +30,7 @@ static void *serve(void *context)
 	if (rc == 0)
 		rc = pmt_server_open(&server, "0", drive);
 	if (rc == 0) {
+		serving.drive = drive;
 		serving.server = server;
 		pmt_server_run(server);
 		serving.server = NULL;
@@ -43,6 +46,8 @@ static void start(void)
 {
 	serving.server = NULL;
 	serving.error = 0;
+	world.rejoining = false;
+	world.came = 0;
 	unit.begun = unit.server;
 	serving.fiber = fiber_new(serve, NULL);
 }
@@ -98,6 +103,31 @@ void world_restart(void)
 		}
 	unit_lost();
 	start();
+}
+
+/* The drive of a copy that was dropped is repaired, or replaced by a new one. */
+void world_rejoin(unsigned int i)
+{
+	struct sim *sim = &sims[i];
+	char spec[8], *error = NULL;
+	int rc;
+
+	if (!serving.server || serving.error || world.rejoining)
+		return;
+	if (fibers_chance(2)) {
+		contents_clear(&sim->tape);
+		sim->id += 0x100;
+		sim->unit_id = sim->generation = 0;
+	}
+	sim->fail_in = fibers_chance(2) ? 0 : 1 + fibers_random(100);
+	sim->fail_times = 1 + fibers_random(3);
+	snprintf(spec, sizeof(spec), "sim:%u", i);
+	world.rejoining = true;
+	rc = pmt_mirror_rejoin(serving.drive, i + 1, spec, &error);
+	trace("rejoin %u: %d %s", i, rc, error ? error : "");
+	progress->rejoins += rc >= 0;
+	world.rejoining = world.rejoining && rc >= 0;
+	free(error);
 }
 
 static bool any_stuck(void)
@@ -161,6 +191,7 @@ static void random_drive(unsigned int i)
 	sim->cut_fails_in = fibers_chance(12) ? 1 + fibers_random(3) : 0;
 	sim->busy = sim->stuck = false;
 	sim->failed = sim->cuts_failed = 0;
+	sim->readable_beside = !fibers_chance(4);
 }
 
 static void random_spec(void)
@@ -181,11 +212,14 @@ void world_begin(void)
 	unit_begin(8u << fibers_random(3));
 	world.n = fibers_chance(3) ? 1 + fibers_random(SIMS) : 2;
 	world.degrade = fibers_chance(2);
-	world.min = world.degrade ? 1 + fibers_random(world.n) : world.n;
+	world.min = !world.degrade ? world.n : fibers_chance(2) ? 1 : 1 + fibers_random(world.n);
 	world.kill_one_in = fibers_chance(3) ? 100000 : 20 + fibers_random(600);
 	world.gave_up = false;
 	for (unsigned int i = 0; i < world.n; i++)
 		random_drive(i);
+	/* For those that come back. */
+	if (world.degrade && world.min < world.n && fibers_chance(2))
+		sims[fibers_random(world.n)].fail_in = 1 + fibers_random(40);
 	random_spec();
 	trace("%s, %u slots", world.spec, unit.ring.slots);
 	for (unsigned int i = 0; i < world.n; i++)
