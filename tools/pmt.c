@@ -79,7 +79,7 @@ static const struct verb {
 	{ "control", "for tests: tell its drives what happens",
 	  UNIT_AND_WORDS, NO_KERNEL, .run = verb_control },
 	{ "rejoin", "bring a copy back that was dropped",
-	  UNIT_COPY_SPEC, NO_KERNEL, .run = verb_rejoin },
+	  UNIT_COPY_SPEC, NO_KERNEL | JSON, .run = verb_rejoin },
 	{ "copy", "copy a tape to another, or to several",
 	  TWO_SPECS, TAPE | APPEND | OVERWRITE | SPREAD | SKIP_DAMAGED, .run = verb_copy },
 	{ "verify", "read all of a tape, or compare tapes",

@@ -48,6 +48,33 @@ case_tapes() {
 	json 1 'type == "array"' env PMT_ROOT="$T" pmt doctor --json
 }
 
+# answers LINE: a server of unit 7 that says this once
+answers() {
+	python3 - "$T/7.sock" "$1" <<-'END' &
+	import os, socket, sys
+	s = socket.socket(socket.AF_UNIX)
+	s.bind(sys.argv[1] + ".new")
+	s.listen()
+	os.rename(sys.argv[1] + ".new", sys.argv[1])
+	c = s.accept()[0]
+	c.recv(4096)
+	c.sendall(sys.argv[2].encode() + b"\n")
+	END
+	until [ -S "$T/7.sock" ]; do
+		kill -0 $! || fail "no server"
+		sleep 0.05
+	done
+}
+
+case_rejoin() {
+	export PMT_RUNDIR=$T
+	answers '{"ok":true,"waits":1}'
+	json 0 '.unit == 7 and .copy == 2 and .at_unload' pmt rejoin --json 7 2 null:
+	rm 7.sock
+	answers '{"ok":true}'
+	json 0 '.at_unload == false' pmt rejoin --json 7 2 null:
+}
+
 case_images() {
 	json 0 '.files[0].bytes == 13893' pmt image ls --json a.tape
 	json 0 '.files[0].bytes == 13893' pmt image ls --json --each a.tape
