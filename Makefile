@@ -196,6 +196,7 @@ conformance-modules:
 SBINDIR ?= $(PREFIX)/sbin
 LIBDIR ?= $(PREFIX)/lib
 UDEVDIR ?= $(PREFIX)/lib/udev
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 to = $(DESTDIR)$(1)
 put = install -D -m 644 $(1) $(call to,$(2))
 
@@ -206,6 +207,12 @@ install: all install-lib
 	$(call put,tools/completion,$(PREFIX)/share/bash-completion/completions/pmt)
 	$(call put,udev/60-pmt.rules,$(UDEVDIR)/rules.d/60-pmt.rules)
 	$(call put,systemd/modules-load.conf,$(PREFIX)/lib/modules-load.d/pmt.conf)
+	$(call put,systemd/sysusers.conf,$(PREFIX)/lib/sysusers.d/pmt.conf)
+	$(call put,systemd/tmpfiles.conf,$(PREFIX)/lib/tmpfiles.d/pmt.conf)
+	install -d -m 755 $(call to,$(UNITDIR))
+	sed 's,@SBINDIR@,$(SBINDIR),' 'systemd/pmt-mirror@.service' > \
+		$(call to,$(UNITDIR)/pmt-mirror@.service)
+	chmod 644 $(call to,$(UNITDIR)/pmt-mirror@.service)
 	for name in mirror.conf rmt.conf memory.c tape.py; do install -D -m 644 examples/$$name \
 		$(call to,$(PREFIX)/share/doc/pmt/examples/$$name) || exit; done
 	for page in man/*; do install -D -m 644 $$page \

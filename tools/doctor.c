@@ -115,7 +115,8 @@ static void look_at_node(struct doctor *d, const char *form, uint32_t unit, mode
 		tell(d, "udev makes it: udevadm trigger; is udevd running?", "%s: %s", name,
 		     strerror(errno));
 	else if ((st.st_mode & 0777) != mode || (entry && st.st_gid != entry->gr_gid))
-		tell(d, "install 60-pmt.rules, then: udevadm control --reload; udevadm trigger",
+		tell(d, "systemd-sysusers makes its group, 60-pmt.rules gives it: udevadm control "
+		     "--reload; udevadm trigger",
 		     "%s has mode %04o and group %u, not %04o and group %s", name,
 		     st.st_mode & 0777, st.st_gid, mode, group);
 	else
@@ -171,7 +172,10 @@ static int look_at_unit(const struct pmt_unit_info *info, void *context)
 	     info->unit, pmt_state_name(info->state));
 	look_at_node(d, "/dev/pmtm%u", info->unit, 0660, "tape");
 	look_at_node(d, "/dev/npmtm%u", info->unit, 0660, "tape");
-	look_at_node(d, "/dev/pmts%u", info->unit, 0600, "root");
+	if (getgrnam("pmt"))
+		look_at_node(d, "/dev/pmts%u", info->unit, 0660, "pmt");
+	else
+		look_at_node(d, "/dev/pmts%u", info->unit, 0600, "root");
 	if (info->server_pid)
 		look_at_server(d, info);
 	return 0;

@@ -94,7 +94,7 @@ case_nodes_by_rules() {
 	for node in $(nodes); do
 		is "$(stat -c '%a %U %G' "$node")" "660 root tape" "$node"
 	done
-	is "$(stat -c '%a %U %G' "/dev/pmts$UNIT")" "600 root root" "the slave end"
+	is "$(stat -c '%a %U %G' "/dev/pmts$UNIT")" "660 root root" "the slave end"
 	no as_nobody dd if=/dev/zero of="$NTAPE" count=1 status=none
 	no as_nobody dd if="$NTAPE" of=/dev/null count=1 status=none
 	ok as_member dd if=/dev/zero of="$NTAPE" count=1 status=none

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# What is installed and where, and what tape-mirror says of a configuration.  Nothing is
-# served.
+# What is installed and where, the unit of the service as systemd checks it, and what
+# tape-mirror says of a configuration.  Nothing is served.
 #
 # usage: config.sh [CASE...]
 
@@ -53,6 +53,30 @@ case_example() {
 	is "$(grep -c '^A' "$T/out")" 2 "answers: $(cat "$T/out")"
 }
 
+# Without what its own file says, systemd-analyze knows more of the unit than we do.
+case_unit() {
+	command -v systemd-analyze > /dev/null || skip "no systemd"
+	sed "s,@SBINDIR@,$bin," "$top/systemd/pmt-mirror@.service" > "$T/pmt-mirror@.service"
+	is "$(systemd-analyze verify --man=no "$T/pmt-mirror@vault.service" 2>&1 |
+		grep -F pmt-mirror)" "" "systemd-analyze verify"
+	sed -i 's/^Type=.*/&\nRestart=mostly/' "$T/pmt-mirror@.service"
+	says mostly systemd-analyze verify --man=no "$T/pmt-mirror@vault.service"
+}
+
+# What it may not do: 2.4 of 10, the less the better, by systemd's own count.
+case_exposure() {
+	systemd-analyze security --help 2> /dev/null | grep -q threshold || skip "no systemd, or an old one"
+	sed "s,@SBINDIR@,$bin," "$top/systemd/pmt-mirror@.service" > "$T/pmt-mirror@vault.service"
+	ok not_exposed
+	sed -i '/^Protect/d; /^SystemCall/d' "$T/pmt-mirror@vault.service"
+	! not_exposed || fail "it does not tell what is missing"
+}
+
+not_exposed() {
+	systemd-analyze security --offline=yes --no-pager --threshold=25 \
+		"$T/pmt-mirror@vault.service" > "$T/out"
+}
+
 case_install() {
 	local file
 	[ -e "$bin/libpmt.so" ] || skip "not built"
@@ -60,13 +84,16 @@ case_install() {
 	for file in sbin/pmt sbin/tape-mirror sbin/rmt-forwarder sbin/pmt-rmt lib/libpmt.a \
 		lib/libpmt.so.0 lib/libpmt.so include/pmt.h include/linux/pmt.h \
 		lib/udev/rules.d/60-pmt.rules lib/modules-load.d/pmt.conf \
-		share/doc/pmt/examples/mirror.conf \
+		lib/sysusers.d/pmt.conf lib/tmpfiles.d/pmt.conf \
+		'lib/systemd/system/pmt-mirror@.service' share/doc/pmt/examples/mirror.conf \
 		share/man/man8/tape-mirror.8; do
 		[ -s "$T/root/usr/local/$file" ] || fail "not installed: $file"
 	done
 	is "$(find "$T/root" -type f -path '*/man/*' | wc -l)" \
 		"$(find "$top/man" -type f | wc -l)" "pages"
 	[ -d "$T/root/etc/pmt" ] || fail "no /etc/pmt"
+	ok grep -q '^ExecStart=/usr/local/sbin/tape-mirror ' \
+		"$T/root/usr/local/lib/systemd/system/pmt-mirror@.service"
 	ok "$T/root/usr/local/sbin/pmt" --version
 }
 

@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # docs/guide.md: each verb and option that it names exists, and the blocks that need no
-# module, marked "here", are run, with other folders than theirs.
+# module, marked "here", are run, with other folders than theirs.  Those marked "run" are
+# by tests/packages.
 #
 # usage: guide.sh [CASE...]
+#	 guide.sh --block NAME		print a block
 
 set -u
 
@@ -14,12 +16,16 @@ guide=$top/docs/guide.md
 
 # block NAME: the lines behind its mark
 block() {
-	awk -v name="$1" '$1 == "<!--" && $2 == "here" { on = $3 == name; next }
+	awk -v name="$1" '$1 == "<!--" && ($2 == "run" || $2 == "here") { on = $3 == name; next }
 		on && /^    / { print substr($0, 5); some = 1; next }
 		on && some && !/^$/ { exit }
 		on && some { exit }' "$guide" | grep .
 }
 
+if [ "${1:-}" = --block ]; then
+	block "$2"
+	exit
+fi
 [ -x "$bin/pmt" ] || { echo "guide.sh: no $bin/pmt"; exit 77; }
 # shellcheck source=cases
 . "$top/tests/unit/cases"
