@@ -16,6 +16,7 @@
 #	make conformance	pmt beside the real st, on both kernels; part of check
 #	make install	DESTDIR=, PREFIX=
 #	make deb	Debian's packages, in build/deb
+#	make check-packages	a new administrator's session, from the packages alone
 #
 # demo and check install what is missing first, by tests/vm/setup.
 
@@ -234,11 +235,16 @@ deb:
 	$(Q)debian/build
 
 clean:
-	rm -rf build/plain build/asan build/analyzer build/kmod build/oracle build/deb build/dkms
+	rm -rf build/plain build/asan build/analyzer build/kmod build/oracle build/deb build/dkms build/newer
 
 -include $(shell find $(B) $(S) -name '*.d' 2>/dev/null)
 
-.PHONY: all deb setup modules demo check style conformance check-debug check-kernels \
+# In a machine with systemd, whose kernel changes: DKMS builds the modules in there.
+check-packages: setup
+	$(Q)$(MAKE) --no-print-directory all system-programs
+	$(Q)tests/packages/run -l
+
+.PHONY: all deb check-packages setup modules demo check style conformance check-debug check-kernels \
 	long bench bench-long bench-rmt bench-filters bench-native conformance-modules \
 	install install-lib clean unit-programs system-programs
 .SECONDARY:

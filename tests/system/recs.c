@@ -2,8 +2,8 @@
 /*
  * recs: write records that can be told apart, and read them back
  *
- *	recs write [-f FIRST] [-m N] [-a FILE] [-k N] [-l FILE] [-r N] [-w] [-x] NODE
- *		SIZE COUNT
+ *	recs write [-f FIRST] [-m N] [-a FILE] [-k N] [-l FILE] [-r N] [-u FILE] [-w] [-x]
+ *		NODE SIZE COUNT
  *	recs read [-f FIRST] NODE SIZE
  *
  * Record n begins with the number n, in 8 bytes; the rest follows from n.  SIZE
@@ -15,7 +15,8 @@
  * numbers at every moment, for when this is killed.  -k: kill itself (SIGKILL)
  * behind N records.  -l: FILE has at the end how long the longest write(2) or mark
  * took, in ms.  -r: try a record again, N times in all, if it is refused
- * with ENOSPC.  -w: before closing, wait for a line on standard input.  -x: do
+ * with ENOSPC.  -u: 20 ms between two records, and the last one when FILE is there.
+ * -w: before closing, wait for a line on standard input.  -x: do
  * not close, but exit.
  *
  * read prints "N records, M marks, RESULT", from where the tape stands to the
@@ -40,7 +41,7 @@
 static struct {
 	uint64_t first, count, every, kill_at, retries;
 	uint64_t from, to;	/* sizes */
-	const char *acknowledged, *node, *longest;
+	const char *acknowledged, *node, *longest, *until;
 	bool wait, leave;
 	uint64_t written, marked;
 	int log;
@@ -156,6 +157,15 @@ static int write_record(int fd, uint64_t n)
 	return r.every && r.written % r.every == 0 ? mark(fd) : 0;
 }
 
+static bool is_over(uint64_t i)
+{
+	static const struct timespec pause = { .tv_nsec = 20000000 };
+
+	if (r.until && i)
+		nanosleep(&pause, NULL);
+	return i == r.count || (r.until && access(r.until, F_OK) == 0);
+}
+
 static int write_all(void)
 {
 	int fd = open(r.node, O_WRONLY), result = 0;
@@ -167,7 +177,7 @@ static int write_all(void)
 	if (r.acknowledged)
 		r.log = open(r.acknowledged, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	acknowledge();
-	for (uint64_t i = 0; i < r.count && result == 0; i++)
+	for (uint64_t i = 0; result == 0 && !is_over(i); i++)
 		result = write_record(fd, r.first + i);
 	printf("%llu written, %llu marked, %s, ", (unsigned long long)r.written,
 	       (unsigned long long)r.marked, name(result));
@@ -229,7 +239,7 @@ static bool take_options(int argc, char **argv)
 {
 	int opt;
 
-	while ((opt = getopt(argc, argv, "f:m:a:k:l:r:wx")) > 0)
+	while ((opt = getopt(argc, argv, "f:m:a:k:l:r:u:wx")) > 0)
 		switch (opt) {
 		case 'f':
 			r.first = strtoull(optarg, NULL, 0);
@@ -248,6 +258,9 @@ static bool take_options(int argc, char **argv)
 			break;
 		case 'r':
 			r.retries = strtoull(optarg, NULL, 0);
+			break;
+		case 'u':
+			r.until = optarg;
 			break;
 		case 'w':
 			r.wait = true;
