@@ -194,6 +194,9 @@ static void cell_back(struct pmt_request *req)
 		c->cookie = req->result.cookie;
 	if (class_of(&cell->up->cmd) == CLASS_READ && !cell->refused)
 		record_read(c, cell);
+	/* Now, not when it is answered: the next is coded into it while it is in the cache. */
+	else if (cell->req.cmd.op == PMT_OP_WRITE && req->result.status == PMT_STATUS_GOOD)
+		pmt_cell_give_back(c, cell);
 	pmt_coder_advance(c);
 	pthread_mutex_unlock(&c->lock);
 }
