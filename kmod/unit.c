@@ -260,7 +260,7 @@ static void pmt_unit_set_master(struct pmt_unit *unit, struct pid *pid)
 	struct pid *old = unit->master_pid;
 
 	lockdep_assert_held(&unit->control);
-	WRITE_ONCE(unit->master_open, pid != NULL);
+	WRITE_ONCE(unit->master_open, !!pid);
 	spin_lock(&unit->lock);
 	unit->master_pid = pid;
 	spin_unlock(&unit->lock);
