@@ -407,7 +407,8 @@ static enum daemon_exit explain_attach(struct daemon *d, int err)
 		daemon_log(LOG_ERR, "unit %u is not served: there is none; --create makes it", unit);
 	else if (err == -ESTALE)
 		daemon_log(LOG_ERR, "unit %u is not served: it was using another cartridge; load "
-			   "that one, or pmt abort %u gives up what waits for it", unit, unit);
+			   "that one, or give it up (pmt abort %u, pmt del %u) and begin anew",
+			   unit, unit, unit);
 	else
 		daemon_log(LOG_ERR, "unit %u is not served: %s", unit, strerror(-err));
 	return err == -ESTALE ? DAEMON_MEDIUM : err == -ENODEV ? DAEMON_TAKEN : DAEMON_FAILED;
