@@ -43,6 +43,7 @@ struct work {
 	char *buffer, *other;
 	uint32_t size;
 	unsigned int from;		/* copies before it cannot read what is next */
+	unsigned int read;		/* the copy that source reads */
 	bool comparing;			/* what is there was the same so far */
 	time_t told;
 };
@@ -153,8 +154,20 @@ static int open_source(struct work *w)
 
 		if (find_source(m, i, &spec) == 0)
 			rc = open_reader(w, spec);
+		w->read = i;
 	}
 	return rc;
+}
+
+/* One that was dropped since has not what was written since. */
+static bool still_counts(struct work *w)
+{
+	bool healthy;
+
+	pthread_mutex_lock(&w->mirror->lock);
+	healthy = w->mirror->copies[w->read].state == COPY_OK;
+	pthread_mutex_unlock(&w->mirror->lock);
+	return healthy;
 }
 
 /* One command; the place is in the work's own generation. */
@@ -382,6 +395,8 @@ static int look_again(struct work *w)
 {
 	struct pmt_request load = { .cmd = { .op = PMT_OP_LOAD } };
 
+	if (w->source && !still_counts(w))
+		close_source(w);
 	if (!w->source)
 		return open_source(w);
 	if (ask(w, w->source, &load, 0) == PMT_STATUS_GOOD)

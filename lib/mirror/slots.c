@@ -383,14 +383,16 @@ void mirror_advance(struct mirror *m)
 		pthread_cond_signal(&m->calm);
 }
 
-/* What a longer copy has behind the end is not there. */
+/* What a longer copy has behind the end, a record or a mark, is not there. */
 static bool is_tail(const struct mirror *m, const struct part *part)
 {
 	const struct copy *copy = &m->copies[part->copy];
+	const struct pmt_result *result = &part->req.result;
+	bool met = result->status == PMT_STATUS_GOOD ||
+		   (result->status == PMT_STATUS_CHECK && result->key == PMT_KEY_NONE);
 
-	return copy->state == COPY_LONGER && part->req.cmd.op == PMT_OP_READ &&
-	       part->req.result.status == PMT_STATUS_GOOD && copy->end != PMT_UNKNOWN &&
-	       part->req.cmd.place.lbn >= copy->end;
+	return copy->state == COPY_LONGER && part->req.cmd.op == PMT_OP_READ && met &&
+	       copy->end != PMT_UNKNOWN && part->req.cmd.place.lbn >= copy->end;
 }
 
 static void part_done(struct pmt_request *req)
