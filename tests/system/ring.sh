@@ -40,8 +40,8 @@ case_doorbells_of_a_reader() {
 	server=$(wakes server)
 	ok dd if="$NTAPE" of=/dev/null bs=64k count=1600 status=none
 	server=$(($(wakes server) - server))
-	[ $server -ge 1 ] || fail "the server has not been woken"
-	[ $server -le 70 ] || fail "1600 records, and the server was woken $server times"
+	[ "$server" -ge 1 ] || fail "the server has not been woken"
+	[ "$server" -le 70 ] || fail "1600 records, and the server was woken $server times"
 }
 
 main "$@"
