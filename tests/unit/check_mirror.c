@@ -1147,8 +1147,11 @@ START_TEST(comes_back_with_the_next_volume)
 	for (int i = 0; i < 5; i++)
 		ck_good(rig_write(&rig, "first"));
 	rejoin(2, "mem:c");
-	while (!strstr(rig.event, "waits for the next unload"))
+	while (last_event != PMT_EVENT_REJOIN_PROGRESS ||
+	       !strstr(rig.event, "waits for the next unload")) {
 		ck_good(rig_write(&rig, "first"));
+		usleep(1000);
+	}
 	ck_good(rig_op(&rig, PMT_OP_UNLOAD));
 	write_until(PMT_EVENT_COPY_REJOINED);
 	ck_good(rig_write(&rig, "second"));
