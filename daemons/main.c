@@ -656,6 +656,15 @@ static struct json_object *command_status(void *context, struct json_object *req
 	return status;
 }
 
+static void add_outcome(struct json_object *answer, int err, const char *error)
+{
+	if (err < 0)
+		json_object_object_add(answer, "error", json_object_new_string(
+				       error ? error : strerror(-err)));
+	else
+		json_object_object_add(answer, "ok", json_object_new_boolean(true));
+}
+
 /* To the drives, which take it without waiting for a command. */
 static struct json_object *command_control(void *context, struct json_object *request)
 {
@@ -674,11 +683,7 @@ static struct json_object *command_control(void *context, struct json_object *re
 	pthread_mutex_lock(&d->lock);
 	err = d->drive ? pmt_drive_control(d->drive, json_object_get_string(line), &error) : -EAGAIN;
 	pthread_mutex_unlock(&d->lock);
-	if (err < 0)
-		json_object_object_add(answer, "error", json_object_new_string(
-				       error ? error : strerror(-err)));
-	else
-		json_object_object_add(answer, "ok", json_object_new_boolean(true));
+	add_outcome(answer, err, error);
 	return answer;
 }
 
@@ -704,11 +709,7 @@ static struct json_object *command_rejoin(void *context, struct json_object *req
 	err = d->drive ? pmt_mirror_rejoin(d->drive, (unsigned int)json_object_get_int(copy),
 					   json_object_get_string(spec), &error) : -EAGAIN;
 	pthread_mutex_unlock(&d->lock);
-	if (err < 0)
-		json_object_object_add(answer, "error", json_object_new_string(
-				       error ? error : strerror(-err)));
-	else
-		json_object_object_add(answer, "ok", json_object_new_boolean(true));
+	add_outcome(answer, err, error);
 	if (err > 0)
 		json_object_object_add(answer, "waits", json_object_new_boolean(true));
 	return answer;
