@@ -108,17 +108,6 @@ static bool has_line(const char *text, const char *line)
 	return false;
 }
 
-/* What the verb prints goes to a file. */
-static int print(struct tool *t, const char *name)
-{
-	int rc;
-
-	folder_catch(name);
-	rc = verb_metrics(t);
-	fflush(stdout);
-	return rc;
-}
-
 static void reader_takes(const char *name)
 {
 	const char *top = getenv("PMT_TOP");
@@ -135,7 +124,7 @@ START_TEST(says_what_is)
 	char *text;
 
 	folder_make();
-	ck_assert_int_eq(print(&all, "all"), TOOL_OK);
+	ck_assert_int_eq(folder_catch_verb("all", verb_metrics, &all), TOOL_OK);
 	text = folder_contents("all");
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
 		ck_assert_msg(has_line(text, lines[i]), "no %s in: %s", lines[i], text);
@@ -155,13 +144,13 @@ START_TEST(of_one_unit)
 	char *text;
 
 	folder_make();
-	ck_assert_int_eq(print(&one, "one"), TOOL_OK);
+	ck_assert_int_eq(folder_catch_verb("one", verb_metrics, &one), TOOL_OK);
 	text = folder_contents("one");
 	ck_assert_ptr_nonnull(strstr(text, "{unit=\"14\""));
 	ck_assert_ptr_null(strstr(text, "{unit=\"0\""));
 	reader_takes("one");
 	free(text);
-	ck_assert_int_eq(print(&none, "none"), TOOL_FAILED);
+	ck_assert_int_eq(folder_catch_verb("none", verb_metrics, &none), TOOL_FAILED);
 	text = folder_contents("none");
 	ck_assert_str_eq(text, "");
 	free(text);
@@ -184,7 +173,7 @@ START_TEST(reader_is_strict)
 	char command[1024];
 
 	folder_make();
-	ck_assert_int_eq(print(&all, "all"), TOOL_OK);
+	ck_assert_int_eq(folder_catch_verb("all", verb_metrics, &all), TOOL_OK);
 	snprintf(command, sizeof(command), "grep -v zstd %s | sed '%s' |"
 		 "python3 %s/tests/system/openmetrics.py > /dev/null 2>&1", path("all"), wrong[_i],
 		 top ? top : ".");

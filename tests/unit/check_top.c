@@ -298,16 +298,6 @@ END_TEST
 
 /* ---- lines ---- */
 
-static int print(struct tool *t, const char *name)
-{
-	int rc;
-
-	folder_catch(name);
-	rc = verb_top(t);
-	fflush(stdout);
-	return rc;
-}
-
 START_TEST(lines)
 {
 	struct tool t = { .unit = PMT_ANY_UNIT, .batch = true, .delay = 0.1, .count = 2 };
@@ -316,7 +306,7 @@ START_TEST(lines)
 
 	folder_make();
 	shared->units = 2;
-	ck_assert_int_eq(print(&t, "lines"), TOOL_OK);
+	ck_assert_int_eq(folder_catch_verb("lines", verb_top, &t), TOOL_OK);
 	text = folder_contents("lines");
 	ck_assert_ptr_null(strchr(text, '\033'));
 	second = strstr(text + 1, "\npmt top ");
@@ -328,7 +318,7 @@ START_TEST(lines)
 	ck_assert_ptr_nonnull(strstr(second, "4000001"));
 	free(text);
 	t.json = true;
-	ck_assert_int_eq(print(&t, "json"), TOOL_OK);
+	ck_assert_int_eq(folder_catch_verb("json", verb_top, &t), TOOL_OK);
 	text = folder_contents("json");
 	second = strchr(text, '\n') + 1;
 	array = json_tokener_parse(second);
@@ -339,14 +329,14 @@ START_TEST(lines)
 	free(text);
 	shared->units = 0;
 	t.json = false;
-	ck_assert_int_eq(print(&t, "none"), TOOL_OK);
+	ck_assert_int_eq(folder_catch_verb("none", verb_top, &t), TOOL_OK);
 	text = folder_contents("none");
 	ck_assert_ptr_nonnull(strstr(text, "no units; pmt new makes one"));
 	free(text);
 	t.unit = 3;
-	ck_assert_int_eq(print(&t, "one"), TOOL_FAILED);
+	ck_assert_int_eq(folder_catch_verb("one", verb_top, &t), TOOL_FAILED);
 	t.batch = false;
-	ck_assert_int_eq(print(&t, "screen"), TOOL_USAGE);
+	ck_assert_int_eq(folder_catch_verb("screen", verb_top, &t), TOOL_USAGE);
 	folder_remove();
 }
 END_TEST

@@ -39,6 +39,16 @@ void folder_catch(const char *name)
 	ck_assert_ptr_nonnull(freopen(path(name), "w", stdout));
 }
 
+int folder_catch_verb(const char *name, int (*verb)(struct tool *), struct tool *t)
+{
+	int rc;
+
+	folder_catch(name);
+	rc = verb(t);
+	fflush(stdout);
+	return rc;
+}
+
 char *folder_contents(const char *name)
 {
 	FILE *file = fopen(path(name), "r");
