@@ -45,6 +45,7 @@ struct work {
 	unsigned int from;		/* copies before it cannot read what is next */
 	unsigned int read;		/* the copy that source reads */
 	bool comparing;			/* what is there was the same so far */
+	bool back;			/* the pass met what was overwritten */
 	time_t told;
 };
 
@@ -119,15 +120,20 @@ static int open_reader(struct work *w, const char *spec)
 	return rc ? refuse(w->mirror, "%s: %s", spec, error ? error : strerror(-rc)) : 0;
 }
 
+static bool is_whole(struct mirror *m, unsigned int copy)
+{
+	bool whole;
+
+	pthread_mutex_lock(&m->lock);
+	whole = m->copies[copy].state == COPY_OK;
+	pthread_mutex_unlock(&m->lock);
+	return whole;
+}
+
 /* Its specification; -ENOTSUP: it is none, or cannot be read so. */
 static int find_source(struct mirror *m, unsigned int copy, char **spec)
 {
-	bool healthy;
-
-	pthread_mutex_lock(&m->lock);
-	healthy = m->copies[copy].state == COPY_OK;
-	pthread_mutex_unlock(&m->lock);
-	return healthy ? pmt_drive_beside(m->copies[copy].drive, spec) : -ENOTSUP;
+	return is_whole(m, copy) ? pmt_drive_beside(m->copies[copy].drive, spec) : -ENOTSUP;
 }
 
 static bool has_source(struct mirror *m)
@@ -157,17 +163,6 @@ static int open_source(struct work *w)
 		w->read = i;
 	}
 	return rc;
-}
-
-/* One that was dropped since has not what was written since. */
-static bool still_counts(struct work *w)
-{
-	bool healthy;
-
-	pthread_mutex_lock(&w->mirror->lock);
-	healthy = w->mirror->copies[w->read].state == COPY_OK;
-	pthread_mutex_unlock(&w->mirror->lock);
-	return healthy;
 }
 
 /* One command; the place is in the work's own generation. */
@@ -323,39 +318,48 @@ static void tell_progress(struct work *w)
 		     PRIu64 " kB/s, %" PRIu64 " s left", lbn, end, speed / 1000, left);
 }
 
-static bool must_stop(struct mirror *m, bool *dirty)
+static bool is_leaving(struct mirror *m)
 {
 	bool leaving;
 
 	pthread_mutex_lock(&m->lock);
 	leaving = m->leaving;
-	*dirty = m->rejoin.dirty < m->rejoin.lbn;
 	pthread_mutex_unlock(&m->lock);
 	return leaving;
 }
 
-/* Up to the end that the source had when it was opened; how many, or -errno. */
+/* Has something before end been overwritten? */
+static bool is_dirty(struct mirror *m, uint64_t end)
+{
+	bool dirty;
+
+	pthread_mutex_lock(&m->lock);
+	dirty = m->rejoin.dirty < end;
+	pthread_mutex_unlock(&m->lock);
+	return dirty;
+}
+
+/* Up to the end that the source had when it was opened, or back; how many, or -errno. */
 static int64_t copy_pass(struct work *w)
 {
 	struct mirror *m = w->mirror;
 	int64_t n = 0;
 	int rc = 1;
 
+	w->back = false;
 	while (rc == 1) {
-		bool dirty;
-
-		if (must_stop(m, &dirty))
+		if (is_leaving(m))
 			return refuse(m, "the server stops");
-		if (dirty)
-			return INT64_MAX;
+		w->back = is_dirty(m, m->rejoin.lbn);
+		if (w->back)
+			return n;
 		rc = copy_object(w, m->rejoin.lbn);
 		n += rc == 1;
 		tell_progress(w);
 	}
 	/* What was overwritten under the reader is no error of its copy. */
-	if (rc < 0 && !must_stop(m, &(bool){ false }) && m->rejoin.dirty <= m->rejoin.lbn)
-		return INT64_MAX;
-	return rc < 0 ? rc : n;
+	w->back = rc < 0 && !is_leaving(m) && is_dirty(m, m->rejoin.lbn + 1);
+	return rc < 0 && !w->back ? rc : n;
 }
 
 /* Nothing is in flight, and nothing begins; with the lock held, again when done. */
@@ -390,12 +394,15 @@ static void go_back(struct work *w)
 	pthread_mutex_unlock(&m->lock);
 }
 
-/* What has been written since it was opened, too. */
+/*
+ * What has been written since it was opened, too; of another one if it was dropped, as it
+ * has not that.
+ */
 static int look_again(struct work *w)
 {
 	struct pmt_request load = { .cmd = { .op = PMT_OP_LOAD } };
 
-	if (w->source && !still_counts(w))
+	if (w->source && !is_whole(w->mirror, w->read))
 		close_source(w);
 	if (!w->source)
 		return open_source(w);
@@ -415,7 +422,7 @@ static int64_t pass(struct work *w)
 		if (rc)
 			return rc == -ENOTSUP && w->from ? -EIO : rc;
 		n = copy_pass(w);
-		if (n == -EBADMSG || n == INT64_MAX)
+		if (n == -EBADMSG || w->back)
 			close_source(w);
 	} while (n == -EBADMSG && ++w->from < w->mirror->n);
 	return n;
@@ -441,14 +448,18 @@ static bool is_much_left(struct mirror *m, int64_t copied)
 /* Until little is left. */
 static int catch_up(struct work *w)
 {
-	int64_t n;
+	bool more = true;
 
-	do {
-		n = pass(w);
-		if (n == INT64_MAX)
+	while (more) {
+		int64_t n = pass(w);
+
+		if (n < 0)
+			return (int)n;
+		more = is_much_left(w->mirror, n) || w->back;
+		if (w->back)
 			go_back(w);
-	} while (n == INT64_MAX || (n >= 0 && is_much_left(w->mirror, n)));
-	return n < 0 ? (int)n : 0;
+	}
+	return 0;
 }
 
 /* Lock held. */

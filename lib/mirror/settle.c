@@ -204,6 +204,9 @@ static bool cut_back(struct mirror *m, const struct slot *exception, uint64_t do
 			mirror_mark(m, &m->copies[i], &m->copies[i].own.req, false);
 			all = false;
 		}
+	/* What TEST told before was behind what is cut now. */
+	for (unsigned int i = 0; i < m->n; i++)
+		m->copies[i].eod = PMT_UNKNOWN;
 	m->twins = true;	/* those that are not longer */
 	return all;
 }

@@ -171,6 +171,20 @@ static const char *state_of(unsigned int copy)
 	return text;
 }
 
+/* Of the mirror, or of an object of it. */
+static int64_t number_of(const char *object, const char *key)
+{
+	struct json_object *all = status(), *value = all;
+	int64_t n;
+
+	if (object)
+		ck_assert(json_object_object_get_ex(all, object, &value));
+	ck_assert(json_object_object_get_ex(value, key, &value));
+	n = json_object_get_int64(value);
+	json_object_put(all);
+	return n;
+}
+
 #define ck_good(status) ck_assert_int_eq(status, PMT_STATUS_GOOD)
 #define ck_result(r, k, x, y)                                                      \
 	do {                                                                       \
@@ -536,6 +550,47 @@ START_TEST(the_end_of_a_longer_copy)
 	ck_assert_uint_eq(rig.place.lbn, 2);
 	rig_read(&rig, buffer, sizeof(buffer));
 	ck_sense(PMT_KEY_BLANK, 0, 5);
+}
+END_TEST
+
+/* A mark is not there, either. */
+START_TEST(the_mark_of_a_longer_copy)
+{
+	open_spec("mirror(mem:a,delay?ms=20|limit?capacity=5&mark=5|"
+		  "fault?op=read&at=1&error=medium|mem:b)");
+	a->cut_error = -EIO;
+	line_write("xy");
+	line_write("xy");
+	line_submit((struct pmt_command){ .op = PMT_OP_WRITE_FILEMARKS, .count = 1 });
+	ck_assert_ptr_nonnull(line_wait());
+	ck_assert_str_eq(state_of(0), "longer");
+	ck_assert_uint_eq(a->volume.n, 3);
+	ck_assert_uint_eq(b->volume.n, 2);
+	ck_good(rig_locate(&rig, 1));
+	for (int i = 0; i < 2; i++)
+		line_submit((struct pmt_command){ .op = PMT_OP_READ, .length = 64 });
+	ck_assert_ptr_eq(line_wait(), &line.requests[1]);
+	ck_result(line.requests[1].result, PMT_KEY_BLANK, 0x00, 0x05);
+	ck_assert_int_eq(number_of(NULL, "fallbacks"), 1);
+}
+END_TEST
+
+/* Where a copy ended before it was cut is no end: nobody else is asked what is there. */
+START_TEST(the_end_is_where_all_were_cut)
+{
+	struct pmt_command mark = { .op = PMT_OP_WRITE_FILEMARKS, .count = 1,
+				    .flags = PMT_CMD_POSITIONED };
+	char buffer[64];
+
+	open_spec("mirror(delay?op=marks&ms=20|limit?capacity=5&mark=5|mem:b,mem:a)");
+	ck_good(rig_write(&rig, "xy"));
+	ck_good(rig_write(&rig, "xy"));
+	mark.place = rig.place;
+	ck_assert_int_eq(rig_do(&rig, mark, NULL), PMT_STATUS_CHECK);
+	ck_twins(2);
+	rig_read(&rig, buffer, sizeof(buffer));
+	ck_sense(PMT_KEY_BLANK, 0, 5);
+	ck_assert_int_eq(number_of(NULL, "fallbacks"), 0);
 }
 END_TEST
 
@@ -959,18 +1014,43 @@ END_TEST
 
 /* A copy that comes back */
 
+static bool said(const char *text)
+{
+	bool found;
+
+	pthread_mutex_lock(&rig.lock);
+	found = strstr(rig.event, text) != NULL;
+	pthread_mutex_unlock(&rig.lock);
+	return found;
+}
+
+static bool came(unsigned int event)
+{
+	bool last;
+
+	pthread_mutex_lock(&rig.lock);
+	last = last_event == event;
+	pthread_mutex_unlock(&rig.lock);
+	return last;
+}
+
+/* The application writes nothing. */
+static void look_until(unsigned int event)
+{
+	for (int i = 0; i < 60000 && !came(event); i++) {
+		ck_good(rig_op(&rig, PMT_OP_TEST));
+		pmt_delay(1);
+	}
+	ck_assert(came(event));
+}
+
 /* Writes until the event comes, as the application that goes on meanwhile. */
 static void write_until(unsigned int event)
 {
 	char text[32];
 
 	for (int i = 0; i < 15000; i++) {
-		bool came;
-
-		pthread_mutex_lock(&rig.lock);
-		came = last_event == event;
-		pthread_mutex_unlock(&rig.lock);
-		if (came)
+		if (came(event))
 			return;
 		snprintf(text, sizeof(text), "while %d", i);
 		ck_good(rig_write(&rig, text));
@@ -1035,16 +1115,23 @@ static uint64_t count_alike(const char *name, const char *other)
 	return n - 1;
 }
 
-static void drop_second(void)
+/* By this fault, where so many records are written. */
+static void drop_second_by(const char *fault, int records)
 {
 	char spec[800];
 
-	snprintf(spec, sizeof(spec), "mirror(%s,fault?op=write&at=3&error=hardware|%s)"
-		 "?policy=degrade", image("a", "?capacity=100M"), image("b", "?capacity=100M"));
+	snprintf(spec, sizeof(spec), "mirror(%s,fault?op=write&error=hardware&%s|%s)"
+		 "?policy=degrade", image("a", "?capacity=100M"), fault,
+		 image("b", "?capacity=100M"));
 	open_spec(spec);
-	for (int i = 0; i < 200; i++)
+	for (int i = 0; i < records; i++)
 		ck_good(rig_write(&rig, "before"));
 	ck_assert_uint_eq(failed_copies, 2);
+}
+
+static void drop_second(void)
+{
+	drop_second_by("at=3", 200);
 }
 
 START_TEST(comes_back_while_writing)
@@ -1077,20 +1164,44 @@ START_TEST(comes_back_though_slower)
 	drop_second();
 	snprintf(spec, sizeof(spec), "delay?op=write&ms=1|%s", image("c", "?capacity=100M"));
 	rejoin(2, spec);
-	for (n = 0; n < 100000; n++) {
-		pthread_mutex_lock(&rig.lock);
-		if (last_event == PMT_EVENT_COPY_REJOINED)
-			break;
-		pthread_mutex_unlock(&rig.lock);
+	for (n = 0; n < 100000 && !came(PMT_EVENT_COPY_REJOINED); n++) {
 		for (int i = 0; i < 4; i++)
 			ck_good(rig_write(&rig, "fast"));
 		pmt_delay(1);
 	}
-	pthread_mutex_unlock(&rig.lock);
 	ck_assert_uint_lt(n, 100000);
 	ck_good(rig_marks(&rig, 1));
 	n = rig.place.lbn;
 	ck_assert_uint_eq(count_alike("a", "c"), n);
+	rig_close(&rig);
+	folder_remove();
+}
+END_TEST
+
+/* The copy that is read for it is dropped, too: it has not what is written since. */
+START_TEST(comes_back_by_one_that_counts)
+{
+	char spec[1200];
+	uint64_t n;
+
+	folder_make();
+	snprintf(spec, sizeof(spec), "mirror(fault?op=write&at=200&error=hardware|%s,"
+		 "fault?op=write&at=3&error=hardware|%s,%s)?policy=degrade",
+		 image("a", "?capacity=100M"), image("b", "?capacity=100M"),
+		 image("c", "?capacity=100M"));
+	open_spec(spec);
+	for (int i = 0; i < 200; i++)
+		ck_good(rig_write(&rig, "before"));
+	snprintf(spec, sizeof(spec), "delay?op=write&ms=5|%s", image("d", "?capacity=100M"));
+	rejoin(2, spec);
+	while (!number_of("rejoin", "lbn"))
+		pmt_delay(1);
+	for (int i = 0; i < 20; i++)
+		ck_good(rig_write(&rig, "meanwhile"));
+	ck_assert_uint_eq(failed_copies, 3);
+	n = rig.place.lbn;
+	look_until(PMT_EVENT_COPY_REJOINED);
+	ck_assert_uint_eq(count_alike("c", "d"), n);
 	rig_close(&rig);
 	folder_remove();
 }
@@ -1102,19 +1213,10 @@ START_TEST(has_all_and_no_room)
 	char spec[800];
 
 	folder_make();
-	snprintf(spec, sizeof(spec), "mirror(%s,fault?op=write&at=99&error=hardware&when=after|%s)"
-		 "?policy=degrade", image("a", "?capacity=100M"), image("b", "?capacity=100M"));
-	open_spec(spec);
-	for (int i = 0; i < 100; i++)
-		ck_good(rig_write(&rig, "before"));
-	ck_assert_uint_eq(failed_copies, 2);
+	drop_second_by("at=99&when=after", 100);
 	snprintf(spec, sizeof(spec), "limit?capacity=600&ew=100|%s", image("b", ""));
 	rejoin(2, spec);
-	for (int i = 0; i < 60000 && last_event != PMT_EVENT_REJOIN_FAILED; i++) {
-		ck_good(rig_op(&rig, PMT_OP_TEST));
-		pmt_delay(1);
-	}
-	ck_assert_uint_eq(last_event, PMT_EVENT_REJOIN_FAILED);
+	look_until(PMT_EVENT_REJOIN_FAILED);
 	ck_assert_ptr_nonnull(strstr(rig.event, "early warning at block 99"));
 	rig_close(&rig);
 	folder_remove();
@@ -1147,10 +1249,9 @@ START_TEST(comes_back_with_the_next_volume)
 	for (int i = 0; i < 5; i++)
 		ck_good(rig_write(&rig, "first"));
 	rejoin(2, "mem:c");
-	while (last_event != PMT_EVENT_REJOIN_PROGRESS ||
-	       !strstr(rig.event, "waits for the next unload")) {
+	while (!said("waits for the next unload")) {
 		ck_good(rig_write(&rig, "first"));
-		usleep(1000);
+		pmt_delay(1);
 	}
 	ck_good(rig_op(&rig, PMT_OP_UNLOAD));
 	write_until(PMT_EVENT_COPY_REJOINED);
@@ -1707,6 +1808,8 @@ int main(void)
 	tcase_add_test(tests, what_an_earlier_server_wrote_ahead_is_cut);
 	tcase_add_test(tests, failed_behind_the_write);
 	tcase_add_test(tests, the_end_of_a_longer_copy);
+	tcase_add_test(tests, the_mark_of_a_longer_copy);
+	tcase_add_test(tests, the_end_is_where_all_were_cut);
 	tcase_add_test(tests, policy_all_tells_the_error);
 	tcase_add_test(tests, degrade_drops_and_goes_on);
 	tcase_add_test(tests, dropped_stays_dropped_for_the_next_server);
@@ -1733,6 +1836,7 @@ int main(void)
 	tcase_add_test(tests, writing_after_reading);
 	tcase_add_loop_test(tests, comes_back_while_writing, 0, 2);
 	tcase_add_test(tests, comes_back_though_slower);
+	tcase_add_test(tests, comes_back_by_one_that_counts);
 	tcase_add_test(tests, has_all_and_no_room);
 	tcase_add_test(tests, comes_back_and_is_known);
 	tcase_add_test(tests, comes_back_with_the_next_volume);
