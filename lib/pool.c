@@ -5,7 +5,8 @@
  *
  * A task belongs to who adds it, until run() is called; run() is told the number
  * of its thread, for what is to be had once a thread.  Tasks are begun in the order
- * of their adding.  The lock guards the queue and is the innermost of its user.
+ * of their adding.  The lock guards the queue and is the innermost of its user; a thread
+ * is woken when it is not held, or would wait for it at once.
  */
 #include <errno.h>
 #include <sched.h>
@@ -114,6 +115,6 @@ void pmt_pool_add(struct pmt_pool *pool, struct pmt_task *task)
 	pthread_mutex_lock(&pool->lock);
 	*pool->last = task;
 	pool->last = &task->next;
-	pthread_cond_signal(&pool->cond);
 	pthread_mutex_unlock(&pool->lock);
+	pthread_cond_signal(&pool->cond);
 }

@@ -8,7 +8,8 @@
  * number that is not before n is begun.
  *
  * The lock guards the queue and the flags; it is not held while a request is
- * executed nor while done() runs, and is the innermost lock of its user.
+ * executed nor while done() runs, and is the innermost lock of its user.  The thread is
+ * woken when it is not held, or would wait for it at once.
  */
 #include <errno.h>
 
@@ -121,8 +122,8 @@ void pmt_worker_submit(struct pmt_worker *worker, struct pmt_request *req)
 	pthread_mutex_lock(&worker->lock);
 	*worker->last = req;
 	worker->last = &req->next;
-	pthread_cond_signal(&worker->cond);
 	pthread_mutex_unlock(&worker->lock);
+	pthread_cond_signal(&worker->cond);
 }
 
 void pmt_worker_resume(struct pmt_worker *worker)
