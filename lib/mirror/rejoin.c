@@ -698,7 +698,10 @@ void mirror_end_rejoin(struct mirror *m)
 	if (m->rejoin.threaded)
 		pthread_join(m->rejoin.thread, NULL);
 	m->rejoin.threaded = false;
+	/* A copy may be at the end of its last command. */
+	pthread_mutex_lock(&m->lock);
 	m->rejoin.state = REJOIN_NONE;
+	pthread_mutex_unlock(&m->lock);
 }
 
 /* Where the old drive is in the way, as it is the same one, it goes first. */
