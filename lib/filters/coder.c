@@ -7,7 +7,8 @@
  * Cells.  Each command is one cell or more in a ring, in order: READ and WRITE one
  * for each record, as the child has variable records only; all else one.  Those of
  * WRITE are coded by the pool, many at once, then given to the child in order; those of
- * READ are given to the child in order, and decoded when they have come back.  A
+ * READ are given to the child in order, and decoded when they have come back.  A hand is
+ * a task of the pool's that codes as long as there are cells, small ones in runs.  A
  * command is answered when its last cell is the first of the ring and done.
  *
  * Order.  WRITE and WRITE FILEMARKS follow each other without waiting, so do READs;
@@ -46,7 +47,10 @@
 #include "coder_parts.h"
 
 #define THREADS_MAX 64
-#define WAKE_BYTES (256u << 10)	/* for less the child is not woken, if more come */
+#define WAKE_BYTES (512u << 10)	/* for less the child is not woken, if more come */
+#define CELLS 16		/* and as many a thread, as waking is dear ... */
+#define LARGE_CELLS 2		/* ... but no more than these and two a thread, if they ... */
+#define LARGE_BYTES (1u << 20)	/* ... have this a thread */
 
 static struct pmt_coder *coder_of(struct pmt_drive *drive)
 {
@@ -141,8 +145,8 @@ static void ask_medium(struct pmt_coder *c, struct pmt_cell *errand)
 
 static void run_errand(struct pmt_task *task, unsigned int thread)
 {
-	struct pmt_cell *errand = (void *)((char *)task - offsetof(struct pmt_cell, task));
-	struct pmt_coder *c = errand->coder;
+	struct pmt_coder *c = (void *)((char *)task - offsetof(struct pmt_coder, errand_task));
+	struct pmt_cell *errand = &c->errand;
 	bool asking = errand->req.cmd.op == PMT_OP_TEST;
 	bool reading = errand->req.cmd.op == PMT_OP_READ;
 	bool finding = !asking && !reading &&
@@ -186,10 +190,10 @@ static void set_out(struct pmt_coder *c, const struct pmt_command *cmd,
 		errand->req.cmd.flags &= (uint16_t)~PMT_CMD_HERE;
 	errand->place = *place;
 	errand->rc = 0;
-	errand->task.run = run_errand;
+	c->errand_task.run = run_errand;
 	c->on_errand = true;
 	c->strayed = c->strayed || cmd->op != PMT_OP_TEST;
-	pmt_pool_add(c->pool, &errand->task);
+	pmt_pool_add(c->pool, &c->errand_task);
 }
 
 /* Beginning */
@@ -246,6 +250,7 @@ static struct pmt_cell *next_cell(struct pmt_coder *c)
 static void take_cell(struct pmt_coder *c, struct pmt_cell *cell)
 {
 	c->used++;
+	c->bytes += cell->size;
 	c->begun++;
 	if (cell->last)
 		begin_next(c);
@@ -330,7 +335,7 @@ static bool begin_read(struct pmt_coder *c, struct pmt_cell *cell)
 		ask = c->below.record_max;
 	cmd->length = (uint32_t)ask;
 	cell->state = PMT_CELL_READY;
-	pmt_cell_take_spare(c, cell);
+	pmt_cell_take_spare(c, cell, 0);
 	cell->rc = pmt_cell_make_room(cell, cmd->length);
 	cell->req.data = cell->coded;
 	take_cell(c, cell);
@@ -409,12 +414,20 @@ static bool resolve_here(struct pmt_coder *c, struct pmt_cell *cell)
 	return true;
 }
 
+/* More than the processor's cache holds would only be slower. */
+static bool is_full(const struct pmt_coder *c)
+{
+	return c->used == c->n_cells ||
+	       (c->used >= LARGE_CELLS + 2 * c->threads &&
+		c->bytes >= (size_t)LARGE_BYTES * c->threads);
+}
+
 static bool begin(struct pmt_coder *c)
 {
 	struct pmt_request *up = c->begin;
 	struct pmt_cell *cell;
 
-	if (!up || c->used == c->n_cells || c->on_errand)
+	if (!up || is_full(c) || c->on_errand)
 		return false;
 	if (c->frozen || !is_wanted(c, up)) {
 		cancel_rest(c);
@@ -517,8 +530,8 @@ static void send_longer(struct pmt_coder *c)
 
 static void run_behind(struct pmt_task *task, unsigned int thread)
 {
-	struct pmt_cell *errand = (void *)((char *)task - offsetof(struct pmt_cell, task));
-	struct pmt_coder *c = errand->coder;
+	struct pmt_coder *c = (void *)((char *)task - offsetof(struct pmt_coder, errand_task));
+	struct pmt_cell *errand = &c->errand;
 	struct pmt_cell *cell = cell_at(c, 0);
 
 	(void)thread;
@@ -552,9 +565,9 @@ static void look_behind(struct pmt_coder *c)
 	errand->coder = c;
 	errand->place = cell_at(c, 0)->req.result.place;
 	errand->rc = 0;
-	errand->task.run = run_behind;
+	c->errand_task.run = run_behind;
 	c->on_errand = c->strayed = true;
-	pmt_pool_add(c->pool, &errand->task);
+	pmt_pool_add(c->pool, &c->errand_task);
 }
 
 static void pump(struct pmt_coder *c)
@@ -761,14 +774,16 @@ int pmt_coder_open(struct pmt_coder *c, const struct pmt_codec *codec, unsigned 
 	c->codec = codec;
 	c->threads = threads;
 	c->queue_end = &c->queue;
-	c->n_cells = 4 * threads + 8;
+	c->n_cells = CELLS + CELLS * threads;
 	c->number = 1;
+	c->to_code_end = &c->to_code;
+	c->hands = calloc(threads, sizeof(*c->hands));
 	c->cells = calloc(c->n_cells, sizeof(*c->cells));
 	c->spares = calloc(c->n_cells, sizeof(*c->spares));
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->quiet, NULL);
 	pmt_drive_limits(c->drive.child, &c->below);
-	rc = c->cells && c->spares ? pmt_worker_new(&c->worker, c->drive.child) : -ENOMEM;
+	rc = c->cells && c->spares && c->hands ? pmt_worker_new(&c->worker, c->drive.child) : -ENOMEM;
 	if (rc == 0)
 		rc = pmt_pool_new(&c->pool, threads);
 	if (rc)
@@ -784,6 +799,7 @@ void pmt_coder_close(struct pmt_coder *c)
 		free(c->spares[--c->n_spares].memory);
 	free(c->spares);
 	free(c->cells);
+	free(c->hands);
 	pthread_cond_destroy(&c->quiet);
 	pthread_mutex_destroy(&c->lock);
 }

@@ -30,8 +30,9 @@ struct pmt_cell {
 	uint8_t key, asc, ascq;
 	char why[120];
 	/* ---- */
-	struct pmt_task task;
 	struct pmt_coder *coder;
+	struct pmt_cell *next;		/* to be coded */
+	unsigned int thread;		/* that has coded it, of the pool's */
 	struct pmt_request req;		/* to the child */
 	struct pmt_request *up;		/* the command that it is of */
 	uint32_t part;			/* of up's records */
@@ -40,7 +41,7 @@ struct pmt_cell {
 	bool refused;			/* req asks only where the child stands */
 	int rc;
 	enum {
-		PMT_CELL_CODING,	/* in the pool */
+		PMT_CELL_CODING,	/* or to be */
 		PMT_CELL_READY,		/* for the child */
 		PMT_CELL_SENT,
 		PMT_CELL_LONGER,	/* than the memory: to be read again */
@@ -107,14 +108,24 @@ struct pmt_coder {
 	struct pmt_cell *cells;		/* a ring: used from head on, the first sent given
 					 * to the child */
 	unsigned int n_cells, head, used, sent;
+	size_t bytes;			/* of the application's, in those used */
 	struct {
 		void *memory;
 		size_t size;
+		unsigned int thread;	/* that used it last */
 	} *spares;			/* memory of cells that are done; n_cells at most */
 	unsigned int n_spares;
 	unsigned int with_child;	/* that have not come back */
 	uint32_t number;		/* of the next to the child */
+	struct pmt_cell *to_code, **to_code_end;	/* those that no hand has yet */
+	size_t to_code_bytes;
+	struct pmt_hand {
+		struct pmt_task task;
+		struct pmt_coder *coder;
+		bool busy;
+	} *hands;			/* threads of them, which code */
 	struct pmt_cell errand;		/* the look, or the way to find a place */
+	struct pmt_task errand_task;
 	bool on_errand;
 	struct pmt_task kick;		/* to publish */
 	bool kicked, publishing;

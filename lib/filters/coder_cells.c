@@ -5,8 +5,11 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "coder_parts.h"
+
+#define RUN_BYTES (128u << 10)	/* of small records, coded at once: locks and waking are dear */
 
 int pmt_cell_fail(struct pmt_cell *cell, uint8_t key, unsigned int asc_ascq,
 		  const char *format, ...)
@@ -34,14 +37,20 @@ void pmt_cell_forget_room(struct pmt_cell *cell)
 	cell->coded_size = 0;
 }
 
-/* The memory that was used last, as it is in the processor's cache. */
-void pmt_cell_take_spare(struct pmt_coder *c, struct pmt_cell *cell)
+/* The memory that the thread used last, as it is in the cache of its processor. */
+void pmt_cell_take_spare(struct pmt_coder *c, struct pmt_cell *cell, unsigned int thread)
 {
-	if (cell->coded || !c->n_spares)
+	unsigned int i = c->n_spares;
+
+	if (cell->coded || !i)
 		return;
+	while (i && c->spares[i - 1].thread != thread)
+		i--;
+	i = i ? i - 1 : c->n_spares - 1;
+	cell->coded = c->spares[i].memory;
+	cell->coded_size = c->spares[i].size;
 	c->n_spares--;
-	cell->coded = c->spares[c->n_spares].memory;
-	cell->coded_size = c->spares[c->n_spares].size;
+	memmove(&c->spares[i], &c->spares[i + 1], (c->n_spares - i) * sizeof(*c->spares));
 }
 
 void pmt_cell_give_back(struct pmt_coder *c, struct pmt_cell *cell)
@@ -49,6 +58,7 @@ void pmt_cell_give_back(struct pmt_coder *c, struct pmt_cell *cell)
 	if (!cell->coded)
 		return;
 	c->spares[c->n_spares].memory = cell->coded;
+	c->spares[c->n_spares].thread = cell->thread;
 	c->spares[c->n_spares++].size = cell->coded_size;
 	cell->coded = NULL;
 	cell->coded_size = 0;
@@ -69,37 +79,101 @@ int pmt_cell_make_room(struct pmt_cell *cell, size_t size)
 	return 0;
 }
 
-/* Memory is taken as late as can be: then it is little, and that in the cache. */
 static int encode(struct pmt_coder *c, struct pmt_cell *cell, unsigned int thread)
 {
-	int rc;
+	int rc = pmt_cell_make_room(cell, (size_t)cell->size + c->codec->head);
 
-	pthread_mutex_lock(&c->lock);
-	pmt_cell_take_spare(c, cell);
-	pthread_mutex_unlock(&c->lock);
-	rc = pmt_cell_make_room(cell, (size_t)cell->size + c->codec->head);
 	return rc ? rc : c->codec->encode(c, cell, thread);
+}
+
+static bool is_read(const struct pmt_cell *cell)
+{
+	return cell->req.cmd.op == PMT_OP_READ;
+}
+
+static uint32_t work_of(const struct pmt_cell *cell)
+{
+	return is_read(cell) ? cell->coded_length : cell->size;
+}
+
+/*
+ * The first of those to be coded, and the next ones where they are small.  Lock held.
+ * Memory is taken as late as can be: then it is little, and that in the cache.
+ */
+static struct pmt_cell *take_run(struct pmt_coder *c, unsigned int thread)
+{
+	struct pmt_cell *first = c->to_code, *cell = NULL;
+	size_t bytes = 0;
+
+	while (c->to_code && bytes < RUN_BYTES) {
+		cell = c->to_code;
+		c->to_code = cell->next;
+		bytes += work_of(cell);
+		cell->thread = thread;
+		if (!is_read(cell))
+			pmt_cell_take_spare(c, cell, thread);
+	}
+	if (cell)
+		cell->next = NULL;
+	if (!c->to_code)
+		c->to_code_end = &c->to_code;
+	c->to_code_bytes -= bytes;
+	return first;
+}
+
+static void code_run(struct pmt_coder *c, struct pmt_cell *first, unsigned int thread)
+{
+	for (struct pmt_cell *cell = first; cell; cell = cell->next)
+		cell->rc = is_read(cell) ? c->codec->decode(c, cell, thread) :
+					   encode(c, cell, thread);
+	pthread_mutex_lock(&c->lock);
+	for (struct pmt_cell *cell = first; cell; cell = cell->next)
+		cell->state = is_read(cell) ? PMT_CELL_DONE : PMT_CELL_READY;
+	pmt_coder_advance(c);
 }
 
 static void code(struct pmt_task *task, unsigned int thread)
 {
-	struct pmt_cell *cell = (void *)((char *)task - offsetof(struct pmt_cell, task));
-	struct pmt_coder *c = cell->coder;
-	bool reading = cell->req.cmd.op == PMT_OP_READ;
-	int rc = reading ? c->codec->decode(c, cell, thread) : encode(c, cell, thread);
+	struct pmt_hand *hand = (void *)((char *)task - offsetof(struct pmt_hand, task));
+	struct pmt_coder *c = hand->coder;
+	struct pmt_cell *first;
 
 	pthread_mutex_lock(&c->lock);
-	cell->rc = rc;
-	cell->state = reading ? PMT_CELL_DONE : PMT_CELL_READY;
-	pmt_coder_advance(c);
+	while ((first = take_run(c, thread))) {
+		pthread_mutex_unlock(&c->lock);
+		code_run(c, first, thread);
+	}
+	hand->busy = false;
 	pthread_mutex_unlock(&c->lock);
+}
+
+/* One more is only of use where there is more than the others take at once. */
+static void wake_hand(struct pmt_coder *c)
+{
+	struct pmt_hand *idle = NULL;
+	unsigned int busy = 0;
+
+	for (unsigned int i = 0; i < c->threads; i++) {
+		busy += c->hands[i].busy;
+		if (!c->hands[i].busy)
+			idle = &c->hands[i];
+	}
+	if (!idle || (busy && c->to_code_bytes < 2 * RUN_BYTES))
+		return;
+	idle->busy = true;
+	idle->coder = c;
+	idle->task.run = code;
+	pmt_pool_add(c->pool, &idle->task);
 }
 
 void pmt_cell_have_coded(struct pmt_coder *c, struct pmt_cell *cell)
 {
 	cell->state = PMT_CELL_CODING;
-	cell->task.run = code;
-	pmt_pool_add(c->pool, &cell->task);
+	cell->next = NULL;
+	*c->to_code_end = cell;
+	c->to_code_end = &cell->next;
+	c->to_code_bytes += work_of(cell);
+	wake_hand(c);
 }
 
 static void cell_back(struct pmt_request *);

@@ -52,7 +52,7 @@ void pmt_coder_advance(struct pmt_coder *);
  * but for memory of one's own. */
 void pmt_cell_forget_room(struct pmt_cell *);
 int pmt_cell_make_room(struct pmt_cell *, size_t size);
-void pmt_cell_take_spare(struct pmt_coder *, struct pmt_cell *);
+void pmt_cell_take_spare(struct pmt_coder *, struct pmt_cell *, unsigned int thread);
 void pmt_cell_give_back(struct pmt_coder *, struct pmt_cell *);
 void pmt_cell_have_coded(struct pmt_coder *, struct pmt_cell *);
 void pmt_cell_send(struct pmt_coder *, struct pmt_cell *);

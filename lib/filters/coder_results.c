@@ -227,6 +227,7 @@ void pmt_coder_retire(struct pmt_coder *c)
 	c->head = (c->head + 1) % c->n_cells;
 	c->used--;
 	c->sent--;
+	c->bytes -= cell->size;
 	if (!last)
 		return;
 	up->result = c->result;
