@@ -137,6 +137,7 @@ struct pmt_drive_ops {
 	int (*attach)(struct pmt_drive *, const struct pmt_session *);
 	void (*detach)(struct pmt_drive *);
 	void (*execute)(struct pmt_drive *, struct pmt_request *);
+	bool prompt;		/* READ and WRITE take no longer than moving the data */
 	void (*submit)(struct pmt_drive *, struct pmt_request *);
 	void (*resume)(struct pmt_drive *);
 	void (*cancel)(struct pmt_drive *, uint32_t number);
@@ -467,6 +468,8 @@ struct pmt_worker;
 int pmt_worker_new(struct pmt_worker **, struct pmt_drive *);
 void pmt_worker_free(struct pmt_worker *);	/* all must be done */
 void pmt_worker_submit(struct pmt_worker *, struct pmt_request *);
+/* By the only one that submits, who holds no lock: perhaps done before it returns. */
+void pmt_worker_do(struct pmt_worker *, struct pmt_request *);
 void pmt_worker_resume(struct pmt_worker *);
 void pmt_worker_cancel(struct pmt_worker *, uint32_t number);
 

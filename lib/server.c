@@ -69,9 +69,12 @@ struct pmt_server {
 
 /* ---- the drive, whichever kind it is ---- */
 
-static void server_submit(struct pmt_server *server, struct pmt_request *req)
+/* alone: nothing else is to be fetched, or done meanwhile. */
+static void server_submit(struct pmt_server *server, struct pmt_request *req, bool alone)
 {
-	if (server->worker)
+	if (server->worker && alone)
+		pmt_worker_do(server->worker, req);
+	else if (server->worker)
 		pmt_worker_submit(server->worker, req);
 	else
 		server->drive->ops->submit(server->drive, req);
@@ -253,7 +256,7 @@ static void server_done(struct pmt_request *req)
 
 /* ---- commands ---- */
 
-static void server_fetch(struct pmt_server *server, uint32_t number)
+static void server_fetch(struct pmt_server *server, uint32_t number, bool alone)
 {
 	struct pmt_request *req = &server->requests[number & (server->info.slots - 1)];
 
@@ -265,7 +268,7 @@ static void server_fetch(struct pmt_server *server, uint32_t number)
 	req->next = NULL;
 	atomic_store(&server->next, number + 1);
 	server_withdraw(server, &req->cmd);
-	server_submit(server, req);
+	server_submit(server, req, alone);
 }
 
 /* May commands be fetched?  Resumes the drive when the exception is dealt with. */
@@ -304,13 +307,13 @@ static void server_see_cancel(struct pmt_server *server)
 static void server_fetch_all(struct pmt_server *server, uint32_t *tail,
 			     const uint32_t *last)
 {
-	uint32_t end;
+	uint32_t end, next;
 
 	*tail = pmt_view_tail(&server->view);
 	end = last ? *last : *tail;
 	server_see_cancel(server);
-	while (server_flows(server) && pmt_before(atomic_load(&server->next), end))
-		server_fetch(server, atomic_load(&server->next));
+	while (server_flows(server) && pmt_before(next = atomic_load(&server->next), end))
+		server_fetch(server, next, next + 1 == end);
 }
 
 static void server_drain_wake(struct pmt_server *server)

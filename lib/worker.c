@@ -7,6 +7,10 @@
  * resume().  cancel(n) holds for requests that come later, too: until one with a
  * number that is not before n is begun.
  *
+ * do() is submit() by the one thread that submits, and may tell the request before it
+ * returns: records for a drive that never waits for long are moved by the caller, as
+ * waking another thread for them takes longer than that.
+ *
  * The lock guards the queue and the flags; it is not held while a request is
  * executed nor while done() runs, and is the innermost lock of its user.  The thread is
  * woken when it is not held, or would wait for it at once.
@@ -23,16 +27,17 @@ struct pmt_worker {
 	pthread_cond_t cond;		/* the queue is not empty, or stop */
 	struct pmt_request *first, **last;
 	bool stop;
+	bool busy;			/* a request is executed, or told */
 	bool frozen;			/* since a CHECK */
 	bool cancelling;		/* cancel is valid */
 	uint32_t cancel;
 };
 
-static struct pmt_request *take(struct pmt_worker *worker, bool *wanted)
+static struct pmt_request *take(struct pmt_worker *worker)
 {
 	struct pmt_request *req;
 
-	while (!worker->first && !worker->stop)
+	while (worker->busy || (!worker->first && !worker->stop))
 		pthread_cond_wait(&worker->cond, &worker->lock);
 	req = worker->first;
 	if (!req)
@@ -40,32 +45,40 @@ static struct pmt_request *take(struct pmt_worker *worker, bool *wanted)
 	worker->first = req->next;
 	if (!worker->first)
 		worker->last = &worker->first;
+	return req;
+}
+
+/* Lock held, but given up meanwhile; nothing else is begun. */
+static void execute(struct pmt_worker *worker, struct pmt_request *req)
+{
+	bool wanted;
+
 	if (worker->cancelling && !pmt_number_before(req->cmd.number, worker->cancel))
 		worker->cancelling = false;
-	*wanted = !worker->frozen && !worker->cancelling;
-	return req;
+	wanted = !worker->frozen && !worker->cancelling;
+	worker->busy = true;
+	pthread_mutex_unlock(&worker->lock);
+	if (wanted)
+		pmt_drive_execute(worker->drive, req);
+	else
+		pmt_result_cancelled(req);
+	pthread_mutex_lock(&worker->lock);
+	if (req->result.status == PMT_STATUS_CHECK)
+		worker->frozen = true;
+	pthread_mutex_unlock(&worker->lock);
+	req->done(req);
+	pthread_mutex_lock(&worker->lock);
+	worker->busy = false;
 }
 
 static void *work(void *context)
 {
 	struct pmt_worker *worker = context;
 	struct pmt_request *req;
-	bool wanted;
 
 	pthread_mutex_lock(&worker->lock);
-	while ((req = take(worker, &wanted))) {
-		pthread_mutex_unlock(&worker->lock);
-		if (wanted)
-			pmt_drive_execute(worker->drive, req);
-		else
-			pmt_result_cancelled(req);
-		pthread_mutex_lock(&worker->lock);
-		if (req->result.status == PMT_STATUS_CHECK)
-			worker->frozen = true;
-		pthread_mutex_unlock(&worker->lock);
-		req->done(req);
-		pthread_mutex_lock(&worker->lock);
-	}
+	while ((req = take(worker)))
+		execute(worker, req);
 	pthread_mutex_unlock(&worker->lock);
 	return NULL;
 }
@@ -124,6 +137,22 @@ void pmt_worker_submit(struct pmt_worker *worker, struct pmt_request *req)
 	worker->last = &req->next;
 	pthread_mutex_unlock(&worker->lock);
 	pthread_cond_signal(&worker->cond);
+}
+
+void pmt_worker_do(struct pmt_worker *worker, struct pmt_request *req)
+{
+	bool prompt = worker->threaded && worker->drive->ops->prompt &&
+		      (req->cmd.op == PMT_OP_WRITE || req->cmd.op == PMT_OP_READ);
+
+	if (prompt) {
+		pthread_mutex_lock(&worker->lock);
+		prompt = !worker->busy && !worker->first;
+		if (prompt)
+			execute(worker, req);
+		pthread_mutex_unlock(&worker->lock);
+	}
+	if (!prompt)
+		pmt_worker_submit(worker, req);
 }
 
 void pmt_worker_resume(struct pmt_worker *worker)

@@ -161,6 +161,7 @@ const struct pmt_drive_ops pmt_null_drive = {
 	.close = null_close,
 	.attach = null_attach,
 	.execute = pmt_leaf_execute,
+	.prompt = true,
 	.limits = pmt_leaf_limits,
 	.used = pmt_leaf_used,
 	.status = pmt_leaf_status,

@@ -1170,19 +1170,26 @@ static void batch_done(struct pmt_request *req)
 	pthread_mutex_unlock(&batch->lock);
 }
 
+typedef void how(struct pmt_worker *, struct pmt_request *);
+
+static void batch_one(struct batch *batch, struct pmt_worker *worker, uint16_t op,
+		      how *give)
+{
+	struct pmt_request *req = &batch->requests[batch->n];
+
+	req->cmd = (struct pmt_command){ .number = batch->n, .op = op,
+					 .place = rig.place, .length = 1 };
+	req->cmd.place.lbn = batch->n++;
+	req->data = "x";
+	req->done = batch_done;
+	req->context = batch;
+	give(worker, req);
+}
+
 static void batch_submit(struct batch *batch, struct pmt_worker *worker, unsigned int n)
 {
-	while (n--) {
-		struct pmt_request *req = &batch->requests[batch->n];
-
-		req->cmd = (struct pmt_command){ .number = batch->n, .op = PMT_OP_WRITE,
-						 .place = rig.place, .length = 1 };
-		req->cmd.place.lbn = batch->n++;
-		req->data = "x";
-		req->done = batch_done;
-		req->context = batch;
-		pmt_worker_submit(worker, req);
-	}
+	while (n--)
+		batch_one(batch, worker, PMT_OP_WRITE, pmt_worker_submit);
 }
 
 static void batch_wait(struct batch *batch)
@@ -1262,6 +1269,50 @@ START_TEST(worker_cancels_what_is_not_begun)
 }
 END_TEST
 
+/* Told when it returns: by the caller. */
+START_TEST(worker_does_at_once)
+{
+	struct batch batch = BATCH;
+	struct pmt_worker *worker = worker_over("null:");
+
+	batch_one(&batch, worker, PMT_OP_WRITE, pmt_worker_do);
+	ck_assert_uint_eq(batch.done, 1);
+	ck_status(0, PMT_STATUS_GOOD);
+	pmt_worker_cancel(worker, 2);
+	batch_one(&batch, worker, PMT_OP_WRITE, pmt_worker_do);
+	ck_status(1, PMT_STATUS_CANCELLED);
+	batch_one(&batch, worker, PMT_OP_READ, pmt_worker_do);
+	ck_status(2, PMT_STATUS_CHECK);
+	batch_one(&batch, worker, PMT_OP_WRITE, pmt_worker_do);
+	ck_status(3, PMT_STATUS_CANCELLED);
+	pmt_worker_resume(worker);
+	batch_one(&batch, worker, PMT_OP_TEST, pmt_worker_do);
+	batch_wait(&batch);
+	ck_status(4, PMT_STATUS_GOOD);
+	ck_assert(batch.ordered);
+	pmt_worker_free(worker);
+}
+END_TEST
+
+/* ... but not before what was submitted. */
+START_TEST(worker_does_in_order)
+{
+	struct pmt_worker *worker = worker_over("null:");
+
+	for (int i = 0; i < 2000; i++) {
+		struct batch batch = BATCH;
+
+		batch_one(&batch, worker, PMT_OP_TEST, pmt_worker_submit);
+		batch_one(&batch, worker, PMT_OP_WRITE, pmt_worker_do);
+		batch_one(&batch, worker, PMT_OP_TEST, pmt_worker_do);
+		batch_one(&batch, worker, PMT_OP_WRITE, pmt_worker_do);
+		batch_wait(&batch);
+		ck_assert(batch.ordered);
+	}
+	pmt_worker_free(worker);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("filters");
@@ -1308,6 +1359,8 @@ int main(void)
 	tcase_add_test(tests, fault_exits);
 	tcase_add_test(tests, delay_delays_its_command);
 	tcase_add_loop_test(tests, worker_freezes_until_resume, 0, 2);
+	tcase_add_test(tests, worker_does_at_once);
+	tcase_add_test(tests, worker_does_in_order);
 	tcase_add_loop_test(tests, worker_cancels_what_is_not_begun, 0, 2);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
