@@ -27,7 +27,22 @@ static struct json_object *child_of(struct json_object *drive, size_t i)
 	return json_object_array_get_idx(children, i);
 }
 
-static int add_copy(struct sample *s, uint32_t unit, size_t number, struct json_object *top)
+/* Of that copy, if it is under way. */
+static struct json_object *rejoin_of(struct json_object *mirror, size_t number)
+{
+	struct json_object *rejoin;
+	const char *state;
+	uint64_t copy;
+
+	if (!json_object_object_get_ex(mirror, "rejoin", &rejoin) ||
+	    !number_of(rejoin, "copy", &copy) || copy != number + 1)
+		return NULL;
+	state = string_of(rejoin, "state");
+	return state && strcmp(state, "done") && strcmp(state, "failed") ? rejoin : NULL;
+}
+
+static int add_copy(struct sample *s, uint32_t unit, size_t number, struct json_object *top,
+		    struct json_object *rejoin)
 {
 	struct sample_copy *more = realloc(s->copies, (s->n_copies + 1) * sizeof(*more));
 	struct json_object *leaf = top, *next;
@@ -37,7 +52,7 @@ static int add_copy(struct sample *s, uint32_t unit, size_t number, struct json_
 	s->copies = more;
 	while ((next = child_of(leaf, 0)))
 		leaf = next;
-	s->copies[s->n_copies++] = (struct sample_copy){ unit, number, top, leaf };
+	s->copies[s->n_copies++] = (struct sample_copy){ unit, number, top, leaf, rejoin };
 	return 0;
 }
 
@@ -51,9 +66,9 @@ static int add_copies(struct sample *s, uint32_t unit, struct json_object *daemo
 		return 0;
 	kind = string_of(drive, "kind");
 	if (!kind || strcmp(kind, "mirror"))
-		return add_copy(s, unit, 0, drive);
+		return add_copy(s, unit, 0, drive, NULL);
 	for (size_t i = 0; rc == 0 && (child = child_of(drive, i)); i++)
-		rc = add_copy(s, unit, i, child);
+		rc = add_copy(s, unit, i, child, rejoin_of(drive, i));
 	return rc;
 }
 

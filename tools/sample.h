@@ -19,6 +19,7 @@ struct sample_copy {
 	uint32_t unit;
 	size_t number;			/* from 0 */
 	struct json_object *top, *leaf;	/* of its drives; the unit's */
+	struct json_object *rejoin;	/* while it does, or NULL; the unit's */
 };
 
 struct sample {

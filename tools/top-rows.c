@@ -101,6 +101,18 @@ static struct top_row unit_row(const struct sample_unit *now, const struct sampl
 	return row;
 }
 
+/* It was dropped, and somebody has done something. */
+static void say_rejoins(struct top_row *row, struct json_object *rejoin)
+{
+	uint64_t lbn = 0, of = 0;
+
+	number_of(rejoin, "lbn", &lbn);
+	number_of(rejoin, "of", &of);
+	row->bad = false;
+	snprintf(row->state, sizeof(row->state), "rejoins");
+	say(row, "%s, %" PRIu64 " of %" PRIu64 " blocks: ", string_of(rejoin, "state"), lbn, of);
+}
+
 static struct top_row copy_row(const struct sample_copy *now, const struct sample_copy *before,
 			       double seconds)
 {
@@ -128,7 +140,9 @@ static struct top_row copy_row(const struct sample_copy *now, const struct sampl
 		row.read = rate(number_or_unknown(before->leaf, "bytes_read"),
 				number_or_unknown(now->leaf, "bytes_read"), seconds);
 	}
-	if (reason || error)
+	if (now->rejoin)
+		say_rejoins(&row, now->rejoin);
+	else if (reason || error)
 		say(&row, "%s: ", reason ? reason : error);
 	say(&row, "%s", spec ? spec : "?");
 	return row;

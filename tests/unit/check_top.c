@@ -268,6 +268,39 @@ START_TEST(rows_of_little)
 }
 END_TEST
 
+/* Of that copy, as long as it is under way. */
+START_TEST(row_that_rejoins)
+{
+	static const char daemon[] = "{\"drive\":{\"kind\":\"mirror\",\"rejoin\":{\"copy\":2,"
+		"\"state\":\"%s\",\"lbn\":17,\"of\":4711},\"children\":["
+		"{\"spec\":\"null:\",\"kind\":\"null\",\"state\":\"ok\"},"
+		"{\"spec\":\"image:b\",\"kind\":\"image\",\"state\":\"failed\",\"reason\":\"gone\"}]}}";
+	static const struct { const char *state, *shown, *detail; } rows[] = {
+		{ "copying", "rejoins", "copying, 17 of 4711 blocks: image:b" },
+		{ "waits for unload", "rejoins", "waits for unload, 17 of 4711 blocks: image:b" },
+		{ "done", "failed", "gone: image:b" },
+		{ "failed", "failed", "gone: image:b" },
+	};
+	struct pmt_unit_info info = info_of(3, 0);
+	char text[sizeof(daemon) + 32];
+	struct top_row *made;
+	struct sample *s;
+	size_t n;
+
+	snprintf(text, sizeof(text), daemon, rows[_i].state);
+	s = sample_at(1, &info, text);
+	made = top_rows(NULL, s, TOP_BY_NUMBER, &n);
+	ck_assert_uint_eq(n, 3);
+	ck_assert_str_eq(made[1].state, "ok");
+	ck_assert_str_eq(made[1].detail, "null:");
+	ck_assert_str_eq(made[2].state, rows[_i].shown);
+	ck_assert_str_eq(made[2].detail, rows[_i].detail);
+	ck_assert_int_eq(made[2].bad, !strcmp(rows[_i].shown, "failed"));
+	free(made);
+	sample_free(s);
+}
+END_TEST
+
 START_TEST(rows_by_rate)
 {
 	struct pmt_unit_info infos[] = { info_of(0, 0), info_of(1, 100), info_of(2, 0) };
@@ -556,6 +589,7 @@ int main(void)
 	tcase_add_test(tests, rows_of_two);
 	tcase_add_test(tests, rows_without_rates);
 	tcase_add_test(tests, rows_of_little);
+	tcase_add_loop_test(tests, row_that_rejoins, 0, 4);
 	tcase_add_test(tests, rows_by_rate);
 	tcase_add_test(tests, lines);
 	tcase_add_test(tests, screen);
