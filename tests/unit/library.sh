@@ -74,6 +74,10 @@ case_completion() {
 	completes 'image:' copy im
 	: > "$T/tape"
 	completes "$T/tape" map image : "$T/ta"
+	completes 'image:' rejoin 0 2 im
+	completes 'image:' rejoin --json 0 2 im
+	completes "$T/tape" rejoin 0 2 image : "$T/ta"
+	completes '' rejoin 0 i
 	completes "$T/tape" image ls "$T/ta"
 }
 
