@@ -28,9 +28,9 @@ int config_read(struct config *, const char *path, conf_log log,
 		void *context);
 void config_free(struct config *);
 
-/* policy.c: what is to happen if a copy fails */
+/* policy.c: what a mirror is to do with its copies */
 struct policy {
-	const char *policy;	/* NULL: not said */
+	const char *policy, *twins;	/* NULL: not said */
 	unsigned long min;	/* 0: not said */
 };
 

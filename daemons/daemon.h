@@ -34,7 +34,7 @@ enum daemon_exit {
 	DAEMON_FAILED = 1,
 	DAEMON_USAGE = 2,	/* options, or a specification */
 	DAEMON_TAKEN = 3,	/* the slave end was taken away, the unit deleted */
-	DAEMON_MEDIUM = 4,	/* another cartridge than the unit was using */
+	DAEMON_MEDIUM = 4,	/* another cartridge than the unit was using, or no twins */
 };
 
 /**

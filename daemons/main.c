@@ -409,9 +409,14 @@ static enum daemon_exit explain_attach(struct daemon *d, int err)
 		daemon_log(LOG_ERR, "unit %u is not served: it was using another cartridge; load "
 			   "that one, or give it up (pmt abort %u, pmt del %u) and begin anew",
 			   unit, unit, unit);
+	else if (err == -EMEDIUMTYPE)
+		daemon_log(LOG_ERR, "unit %u is not served: load cartridges that are twins",
+			   unit);
 	else
 		daemon_log(LOG_ERR, "unit %u is not served: %s", unit, strerror(-err));
-	return err == -ESTALE ? DAEMON_MEDIUM : err == -ENODEV ? DAEMON_TAKEN : DAEMON_FAILED;
+	if (err == -ESTALE || err == -EMEDIUMTYPE)
+		return DAEMON_MEDIUM;
+	return err == -ENODEV ? DAEMON_TAKEN : DAEMON_FAILED;
 }
 
 static void tell_main(struct daemon *d)

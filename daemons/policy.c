@@ -20,18 +20,26 @@ static int take_min(struct policy *p, conf_log log, const char *value)
 	return -EINVAL;
 }
 
+static int take_word(const char **to, conf_log log, const char *key, const char *value,
+		     const char *one, const char *other)
+{
+	if (strcmp(value, one) && strcmp(value, other)) {
+		log(LOG_ERR, "%s %s: wanted is %s or %s", key, value, one, other);
+		return -EINVAL;
+	}
+	*to = value;
+	return 0;
+}
+
 int policy_take(struct policy *p, conf_log log, const char *key, const char *value)
 {
 	if (strcmp(key, "min") == 0)
 		return take_min(p, log, value);
-	if (strcmp(key, "policy"))
-		return -ENOENT;
-	if (strcmp(value, "all") && strcmp(value, "degrade")) {
-		log(LOG_ERR, "policy %s: wanted is all or degrade", value);
-		return -EINVAL;
-	}
-	p->policy = value;
-	return 0;
+	if (strcmp(key, "policy") == 0)
+		return take_word(&p->policy, log, key, value, "all", "degrade");
+	if (strcmp(key, "twins") == 0)
+		return take_word(&p->twins, log, key, value, "same", "any");
+	return -ENOENT;
 }
 
 const char *policy_check(const struct policy *p, size_t n_drives)
@@ -40,6 +48,8 @@ const char *policy_check(const struct policy *p, size_t n_drives)
 		return "which drives? One SPEC or more, see pmt-drives(7)";
 	if (n_drives == 1 && (p->policy || p->min))
 		return "--policy and --min are for two SPECs or more";
+	if (n_drives == 1 && p->twins)
+		return "--twins is for two SPECs or more";
 	if (p->min && (!p->policy || strcmp(p->policy, "degrade")))
 		return "--min is for --policy degrade";
 	if (p->min > n_drives)

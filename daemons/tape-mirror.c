@@ -18,6 +18,7 @@ static const char help[] =
 	"      --policy all|degrade  if a copy fails: the error goes to the application\n"
 	"                            (default), or it is dropped and the others go on\n"
 	"      --min N               with degrade: copies that have to live (default 1)\n"
+	"      --twins same|any      refuse copies that are no twins (default), or not\n"
 	"      --config FILE         UNIT, SPECs and options are there\n"
 	"      --prepare             only make the unit, and set what is said of it\n"
 	"The unit:\n"
@@ -31,13 +32,14 @@ static const char help[] =
 	"  -q, --quiet               -v, --verbose       fewer or more messages\n"
 	"  -h, --help                -V, --version\n"
 	"Exit: 0 stopped by a signal, 1 failure, 2 usage or specification,\n"
-	"3 the unit was deleted or took the slave end away, 4 another cartridge.\n";
+	"3 the unit was deleted or took the slave end away, 4 the wrong cartridges.\n";
 
-enum { OPTION_POLICY = DAEMON_OPTION, OPTION_MIN };
+enum { OPTION_POLICY = DAEMON_OPTION, OPTION_MIN, OPTION_TWINS };
 
 static const struct option options[] = {
 	{ "policy", required_argument, NULL, OPTION_POLICY },
 	{ "min", required_argument, NULL, OPTION_MIN },
+	{ "twins", required_argument, NULL, OPTION_TWINS },
 	{ 0 },
 };
 
@@ -59,19 +61,26 @@ static int check(void *own, char **words, size_t n)
 	return error ? -EINVAL : 0;
 }
 
+static void add_option(char *text, size_t size, const char *key, const char *value)
+{
+	size_t used = strlen(text);
+
+	if (value)
+		snprintf(text + used, size - used, "%s%s=%s", used ? "&" : "", key, value);
+}
+
 static int open_mirror(void *own, char **words, size_t n, const struct pmt_keeper *keeper,
 		       struct pmt_drive **drive, char **error)
 {
 	const struct policy *p = own;
-	char text[64] = "";
-	int length = 0;
+	char text[96] = "", min[24];
 
 	if (n == 1)
 		return pmt_drive_open_kept(drive, words[0], keeper, error);
-	if (p->policy)
-		length = snprintf(text, sizeof(text), "policy=%s", p->policy);
-	if (p->min)
-		snprintf(text + length, sizeof(text) - length, "&min=%lu", p->min);
+	snprintf(min, sizeof(min), "%lu", p->min);
+	add_option(text, sizeof(text), "policy", p->policy);
+	add_option(text, sizeof(text), "min", p->min ? min : NULL);
+	add_option(text, sizeof(text), "twins", p->twins);
 	return pmt_mirror_open_kept(drive, (const char *const *)words, n,
 				    *text ? text : NULL, keeper, error);
 }

@@ -169,6 +169,7 @@ enum {
 	PMT_EVENT_REJOIN_BEGUN = 0x100,
 	PMT_EVENT_REJOIN_PROGRESS,
 	PMT_EVENT_REJOIN_FAILED,
+	PMT_EVENT_SET_REFUSED,
 };
 /*
  * A line of the control interface, for tests: see pmt-drives(7).  Any thread, also

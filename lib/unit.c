@@ -609,12 +609,13 @@ const char *pmt_state_name(enum pmt_state state)
 }
 
 /* Those of the library alone behind those of the kernel. */
-static const char *rejoin_event_name(unsigned int event)
+static const char *library_event_name(unsigned int event)
 {
 	static const char *const names[] = {
 		[PMT_EVENT_REJOIN_BEGUN - PMT_EVENT_REJOIN_BEGUN] = "rejoin-begun",
 		[PMT_EVENT_REJOIN_PROGRESS - PMT_EVENT_REJOIN_BEGUN] = "rejoin-progress",
 		[PMT_EVENT_REJOIN_FAILED - PMT_EVENT_REJOIN_BEGUN] = "rejoin-failed",
+		[PMT_EVENT_SET_REFUSED - PMT_EVENT_REJOIN_BEGUN] = "set-refused",
 	};
 
 	return NAME_OF(names, event - PMT_EVENT_REJOIN_BEGUN);
@@ -638,7 +639,7 @@ const char *pmt_event_name(enum pmt_event event)
 	};
 
 	if ((unsigned int)event >= PMT_EVENT_REJOIN_BEGUN)
-		return rejoin_event_name(event);
+		return library_event_name(event);
 	return NAME_OF(names, event);
 }
 

@@ -21,7 +21,7 @@ static struct pmt_drive *open_targets(const struct tool *t)
 
 	if (t->n_words == 2)
 		return tape_open(specs[0], false);
-	rc = pmt_mirror_open(&drive, specs, t->n_words - 1, NULL, &error);
+	rc = pmt_mirror_open(&drive, specs, t->n_words - 1, "twins=any", &error);
 	if (error || rc == -ENOMEM)	/* else it was logged */
 		fprintf(stderr, "pmt copy: %s\n", error ? error : strerror(-rc));
 	free(error);

@@ -160,39 +160,6 @@ void mirror_note_ends(struct mirror *m, uint32_t partition)
 						   PMT_UNKNOWN;
 }
 
-bool mirror_end_alike(const struct mirror *m)
-{
-	uint64_t end = m->copies[m->reader].eod;
-
-	for (unsigned int i = 0; i < m->n; i++)
-		if (m->copies[i].state == COPY_OK && m->copies[i].eod != end)
-			return false;
-	return end != PMT_UNKNOWN;
-}
-
-void mirror_warn_ends(const struct mirror *m)
-{
-	uint64_t least = PMT_UNKNOWN, most = 0;
-	char text[512] = "";
-	size_t used = 0;
-
-	for (unsigned int i = 0; i < m->n; i++) {
-		const struct copy *copy = &m->copies[i];
-
-		if (!is_healthy(copy) || copy->eod == PMT_UNKNOWN)
-			continue;
-		least = copy->eod < least ? copy->eod : least;
-		most = copy->eod > most ? copy->eod : most;
-		if (used < sizeof(text))
-			used += (size_t)snprintf(text + used, sizeof(text) - used,
-						 " copy %u at block %" PRIu64 ";", i + 1,
-						 copy->eod);
-	}
-	if (least < most)
-		pmt_log(LOG_WARNING, "%s: the copies are no twins, end of data:%s",
-			m->drive.text, text);
-}
-
 uint64_t mirror_least_room(const struct mirror *m, const struct slot *slot)
 {
 	uint64_t room = PMT_UNKNOWN;
@@ -397,6 +364,15 @@ static void find_ends(struct mirror *m)
 			m->copies[i].end = m->copies[m->reader].eod;
 }
 
+/* The unit has seen no cartridge, and nothing was done: this is a load. */
+static bool is_fresh(const struct pmt_session *session)
+{
+	for (unsigned int i = 0; i < PMT_MEDIUM_WORDS; i++)
+		if (session->medium[i])
+			return false;
+	return !session->waiting && !session->place.lbn && !session->place.partition;
+}
+
 int mirror_look(struct mirror *m, const struct pmt_session *session)
 {
 	uint64_t last = session->medium[PMT_MEDIUM_WORDS - 1], fold = 0;
@@ -431,6 +407,8 @@ int mirror_look(struct mirror *m, const struct pmt_session *session)
 	if (!same_partitions(m, count))
 		return -EINVAL;
 	mirror_choose_reader(m);
+	if (is_fresh(session) && mirror_is_refused(m, session->place.generation))
+		return -EMEDIUMTYPE;
 	mirror_warn_ends(m);
 	find_ends(m);
 	m->twins = mirror_end_alike(m) ||

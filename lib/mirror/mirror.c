@@ -79,7 +79,7 @@ static void reset(struct mirror *m, const struct pmt_session *session)
 	m->queue = NULL;
 	m->queue_end = &m->queue;
 	m->leaving = m->publishing = m->stopped = m->approach = m->approved = false;
-	m->pausing = false;
+	m->pausing = m->refused = false;
 	m->frozen = m->cancelling = m->stands = m->placed = m->tails = false;
 	m->number = 1;
 	m->place = session->place;
@@ -124,7 +124,7 @@ static void mirror_detach(struct pmt_drive *drive)
 
 static int take_options(struct mirror *m, const struct pmt_spec *spec)
 {
-	const char *policy = "all";
+	const char *policy = "all", *twins = "same";
 	uint64_t min = 1;
 	int rc;
 
@@ -132,6 +132,10 @@ static int take_options(struct mirror *m, const struct pmt_spec *spec)
 	if (strcmp(policy, "all") && strcmp(policy, "degrade"))
 		return pmt_spec_refuse(spec, "policy", "all or degrade");
 	m->degrade = strcmp(policy, "degrade") == 0;
+	pmt_spec_string(spec, "twins", &twins);
+	if (strcmp(twins, "same") && strcmp(twins, "any"))
+		return pmt_spec_refuse(spec, "twins", "same or any");
+	m->any = strcmp(twins, "any") == 0;
 	rc = pmt_spec_number(spec, "min", 1, spec->n_children, &min);
 	if (rc && rc != -ENOENT)
 		return rc;

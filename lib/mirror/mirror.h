@@ -82,6 +82,8 @@ struct mirror {
 	struct pmt_drive drive;
 	unsigned int n, min;
 	bool degrade;
+	bool any;			/* also copies that are no twins */
+	bool refused;			/* what is loaded, and it was told */
 	struct copy *copies;
 
 	pthread_mutex_t lock;
@@ -162,11 +164,8 @@ void mirror_combine_medium(struct mirror *m, const struct slot *slot,
 			   struct pmt_result *result);
 /* The unit is to know the medium of a copy that came. */
 void mirror_tell_words(const struct mirror *m, struct pmt_result *result);
-void mirror_warn_ends(const struct mirror *m);
 /* Behind a TEST of the keeper's. */
 void mirror_note_ends(struct mirror *m, uint32_t partition);
-/* By what was asked just now: do all end at one place? */
-bool mirror_end_alike(const struct mirror *m);
 /* The least that is known: who does not know has a finite window. */
 uint64_t mirror_least_room(const struct mirror *m, const struct slot *slot);
 void mirror_forget_data(struct mirror *m);
@@ -176,8 +175,25 @@ void mirror_detach_copies(struct mirror *m);
 int mirror_attach_again(struct mirror *m, struct copy *copy,
 			const struct pmt_session *session);
 int mirror_attach_copies(struct mirror *m, const struct pmt_session *session);
-/* What the copies hold; -ESTALE: not what the folded word says. */
+/*
+ * What the copies hold; -ESTALE: not what the folded word says; -EMEDIUMTYPE: they
+ * are no twins.
+ */
 int mirror_look(struct mirror *m, const struct pmt_session *session);
+
+/* twins.c */
+/* By what was asked just now: do all end at one place? */
+bool mirror_end_alike(const struct mirror *m);
+void mirror_warn_ends(const struct mirror *m);
+/* A set that is loaded, by its ends and what it begins with.  Lock not held, all quiet. */
+bool mirror_is_refused(struct mirror *m, uint64_t generation);
+/* None: what is there now is loaded. */
+bool mirror_knows_media(const struct mirror *m);
+/*
+ * By the keeper, all is stopped, the lock is left for a while.  true: the slot, which has
+ * loaded, is answered so.
+ */
+bool mirror_refuse_set(struct mirror *m, struct slot *slot);
 
 /* slots.c */
 struct slot *mirror_slot_at(const struct mirror *m, unsigned int i);
@@ -200,6 +216,8 @@ void mirror_pump(struct mirror *m);
 void mirror_complete_all(struct mirror *m, struct slot *slot);
 void mirror_complete(struct mirror *m, struct slot *slot);
 bool mirror_first_answered(const struct mirror *m);
+/* Does it find cartridges that the unit does not know? */
+bool mirror_loads(const struct mirror *m, const struct slot *slot);
 /* Begin what can begin, publish what is answered; one thread at a time. */
 void mirror_advance(struct mirror *m);
 int mirror_make_slots(struct mirror *m);

@@ -397,12 +397,12 @@ static void settle_alone(struct mirror *m, struct slot *slot)
 		mirror_drop(m, slot, failed);
 		failed = 0;
 	}
-	m->stopped = false;
 	part = telling_part(m, slot, failed);
-	if (!part) {
+	if (!part && !mirror_refuse_set(m, slot))
 		mirror_complete_all(m, slot);
+	m->stopped = false;
+	if (!part)
 		return;
-	}
 	m->stands = false;
 	if (slot->cmd.op == PMT_OP_LOAD || slot->cmd.op == PMT_OP_UNLOAD)
 		mirror_forget_media(m);

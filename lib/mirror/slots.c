@@ -326,11 +326,18 @@ void mirror_complete_all(struct mirror *m, struct slot *slot)
 	mirror_answer(m, slot, &result);
 }
 
+bool mirror_loads(const struct mirror *m, const struct slot *slot)
+{
+	return slot->cmd.op == PMT_OP_LOAD ||
+	       (slot->cmd.op == PMT_OP_TEST && !slot->cmd.place.partition && !m->twins &&
+		!mirror_knows_media(m));
+}
+
 void mirror_complete(struct mirror *m, struct slot *slot)
 {
 	if (mirror_for_reader(&slot->cmd))
 		mirror_answer_read(m, slot, &slot->parts[m->reader].req.result);
-	else if (agree(m, slot))
+	else if (agree(m, slot) && !mirror_loads(m, slot))
 		mirror_complete_all(m, slot);
 	else
 		stop(m, slot);

@@ -211,12 +211,49 @@ two_lengths() {
 	stop_server
 }
 
+# They are refused when they are loaded: by a unit that knows nothing of them, and while
+# it is served, until others are there.
+case_refused() {
+	two_lengths
+	new_unit
+	start_server "image:$T/a.tape" "image:$T/b.tape"
+	eventually 20 gone "$SERVER" || fail "they are served"
+	status 4 wait "$SERVER"
+	like "$(cat "$LOG")" 'no twins, and refused: copy 1 .*a\.tape\) ends at block 8, copy 2' \
+		"the log"
+	like "$(cat "$LOG")" 'twins=any' "the log"
+}
+
+case_refused_by_load() {
+	pmt watch --json > "$T/events" 2> /dev/null &
+	echo $! >> "$T/pids"
+	new_unit
+	ok pmt copy 'null:?records=20' "image:$T/b1.tape?create=yes" > "$T/said" 2>&1
+	serve "image:$T/a%d.tape?capacity=10M" "image:$T/b%d.tape?capacity=10M"
+	ok recs write "$NTAPE" 1000 3
+	ok mt -f "$NTAPE" offline
+	script "
+		open 0 npmtm0 rn -> ok
+		op 0 MTLOAD 1 -> -1 EIO
+		op 0 MTSEEK 0 -> -1 EIO
+		close 0 -> 0"
+	eventually 20 grep -q set-refused "$T/events" || fail "no event"
+	like "$(cat "$LOG")" 'no twins, and refused: .* block 0, copy 2 .* block 20' "the log"
+	stop_server
+	serve --twins any "image:$T/a%d.tape?capacity=10M" "image:$T/b%d.tape?capacity=10M"
+	ok mt -f "$NTAPE" rewind
+	ok recs write "$NTAPE" 1000 3
+	stop_server
+	same_copies "$T/a1.tape" "$T/b1.tape"
+}
+
 # Two tapes that are not twins are not appended to, also by a unit that knows
 # nothing of how that came.
 case_not_twins() {
 	two_lengths
 	new_unit
-	serve "image:$T/a.tape" "image:$T/b.tape"
+	serve --twins any "image:$T/a.tape" "image:$T/b.tape"
+	is "$(recs read "$NTAPE" 1000)" "6 records, 2 marks, ok" "the reader"
 	ok mt -f "$NTAPE" eod
 	no recs_written "$NTAPE" 1000 3
 	like "$(cat "$LOG")" 'a\.tape|b\.tape' "the log"

@@ -476,7 +476,8 @@ START_TEST(targets_that_are_no_twins)
 	tape("b", "2m", 50);
 	tape("c", "2m1", 50);
 	wish.append = true;
-	ck_assert_int_eq(copy_as("mem:a", "mirror(mem:b, mem:c)", &wish), -EIO);
+	ck_assert_int_eq(copy_as("mem:a", "mirror(mem:b, mem:c)", &wish), -EMEDIUMTYPE);
+	ck_assert_int_eq(copy_as("mem:a", "mirror(mem:b, mem:c)?twins=any", &wish), -EIO);
 	ck_assert_uint_eq(copied.tally.records, 0);
 	ck_assert_uint_eq(mem_medium("b")->volume.n, 3);
 	ck_assert_uint_eq(mem_medium("c")->volume.n, 4);

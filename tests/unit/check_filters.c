@@ -279,7 +279,7 @@ START_TEST(control_goes_down)
 	open_spec("mem:a");
 	ck_assert_int_eq(control("blank"), -EINVAL);
 	rig_close(&rig);
-	open_spec("fault|mirror(limit|mem:a,limit|mem:b)");
+	open_spec("fault|mirror(limit|mem:a,limit|mem:b)?twins=any");
 	ordered("wp 1");
 	ordered("blank");
 }

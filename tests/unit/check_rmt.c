@@ -754,7 +754,7 @@ START_TEST(another_cartridge_is_a_new_beginning)
 	s.medium->id++;
 	says("Ontape\n2\nsFR9\nC\n", "A0\nA0\nA1\naA0\n");
 	/* And so it is of both copies of a mirror. */
-	s.tape.spec = "mirror(mem:a, mem:b)";
+	s.tape.spec = "mirror(mem:a, mem:b)?twins=any";
 	s.tape.state = path("other");
 	says("Ontape\n1\nI6\n1\nW1\nbI5\n3\nC\n", "A0\nA1\nA1\nA3\nA0\n");
 	s.medium->id++;
