@@ -30,7 +30,7 @@ void config_free(struct config *);
 
 /* policy.c: what a mirror is to do with its copies */
 struct policy {
-	const char *policy, *twins;	/* NULL: not said */
+	const char *policy, *twins, *verify;	/* NULL: not said */
 	unsigned long min;	/* 0: not said */
 };
 

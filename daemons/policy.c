@@ -39,6 +39,8 @@ int policy_take(struct policy *p, conf_log log, const char *key, const char *val
 		return take_word(&p->policy, log, key, value, "all", "degrade");
 	if (strcmp(key, "twins") == 0)
 		return take_word(&p->twins, log, key, value, "same", "any");
+	if (strcmp(key, "verify") == 0)
+		return take_word(&p->verify, log, key, value, "yes", "no");
 	return -ENOENT;
 }
 
@@ -48,8 +50,8 @@ const char *policy_check(const struct policy *p, size_t n_drives)
 		return "which drives? One SPEC or more, see pmt-drives(7)";
 	if (n_drives == 1 && (p->policy || p->min))
 		return "--policy and --min are for two SPECs or more";
-	if (n_drives == 1 && p->twins)
-		return "--twins is for two SPECs or more";
+	if (n_drives == 1 && (p->twins || p->verify))
+		return "--twins and --verify are for two SPECs or more";
 	if (p->min && (!p->policy || strcmp(p->policy, "degrade")))
 		return "--min is for --policy degrade";
 	if (p->min > n_drives)

@@ -19,6 +19,7 @@ static const char help[] =
 	"                            (default), or it is dropped and the others go on\n"
 	"      --min N               with degrade: copies that have to live (default 1)\n"
 	"      --twins same|any      refuse copies that are no twins (default), or not\n"
+	"      --verify yes|no       read each record from all copies, and compare\n"
 	"      --config FILE         UNIT, SPECs and options are there\n"
 	"      --prepare             only make the unit, and set what is said of it\n"
 	"The unit:\n"
@@ -34,12 +35,13 @@ static const char help[] =
 	"Exit: 0 stopped by a signal, 1 failure, 2 usage or specification,\n"
 	"3 the unit was deleted or took the slave end away, 4 the wrong cartridges.\n";
 
-enum { OPTION_POLICY = DAEMON_OPTION, OPTION_MIN, OPTION_TWINS };
+enum { OPTION_POLICY = DAEMON_OPTION, OPTION_MIN, OPTION_TWINS, OPTION_VERIFY };
 
 static const struct option options[] = {
 	{ "policy", required_argument, NULL, OPTION_POLICY },
 	{ "min", required_argument, NULL, OPTION_MIN },
 	{ "twins", required_argument, NULL, OPTION_TWINS },
+	{ "verify", required_argument, NULL, OPTION_VERIFY },
 	{ 0 },
 };
 
@@ -81,6 +83,7 @@ static int open_mirror(void *own, char **words, size_t n, const struct pmt_keepe
 	add_option(text, sizeof(text), "policy", p->policy);
 	add_option(text, sizeof(text), "min", p->min ? min : NULL);
 	add_option(text, sizeof(text), "twins", p->twins);
+	add_option(text, sizeof(text), "verify", p->verify);
 	return pmt_mirror_open_kept(drive, (const char *const *)words, n,
 				    *text ? text : NULL, keeper, error);
 }

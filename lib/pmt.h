@@ -157,8 +157,8 @@ void pmt_drive_close(struct pmt_drive *);
 /* State of the drive and those below it as JSON text, freed by the caller. */
 int pmt_drive_status_json(struct pmt_drive *, char **json);
 /*
- * Bring copy number (from 1) of a mirror back, that has failed, as the drive spec: it
- * is brought up to the others while they go on, and counts then; events and the status
+ * Bring copy number (from 1) of a mirror back, that has failed or has bad blocks, as the
+ * drive spec: it is brought up to the others while they go on, and counts then; events and the status
  * tell.  0: while they are written; 1: at the next unload, as none of them can be read
  * beside being written.  Any thread, one at a time.  -EINVAL, -EBUSY, -ENOTSUP, or what
  * opening the drive says; *error (freed by the caller) says why.
@@ -170,6 +170,8 @@ enum {
 	PMT_EVENT_REJOIN_PROGRESS,
 	PMT_EVENT_REJOIN_FAILED,
 	PMT_EVENT_SET_REFUSED,
+	PMT_EVENT_BAD_BLOCK,
+	PMT_EVENT_DIFFERENCE,
 };
 /*
  * A line of the control interface, for tests: see pmt-drives(7).  Any thread, also

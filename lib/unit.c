@@ -616,6 +616,8 @@ static const char *library_event_name(unsigned int event)
 		[PMT_EVENT_REJOIN_PROGRESS - PMT_EVENT_REJOIN_BEGUN] = "rejoin-progress",
 		[PMT_EVENT_REJOIN_FAILED - PMT_EVENT_REJOIN_BEGUN] = "rejoin-failed",
 		[PMT_EVENT_SET_REFUSED - PMT_EVENT_REJOIN_BEGUN] = "set-refused",
+		[PMT_EVENT_BAD_BLOCK - PMT_EVENT_REJOIN_BEGUN] = "bad-block",
+		[PMT_EVENT_DIFFERENCE - PMT_EVENT_REJOIN_BEGUN] = "difference",
 	};
 
 	return NAME_OF(names, event - PMT_EVENT_REJOIN_BEGUN);

@@ -129,8 +129,11 @@ static void look_at_drive(struct doctor *d, uint32_t unit, struct json_object *d
 {
 	const char *spec = string_of(drive, "spec"), *state = string_of(drive, "state");
 	const char *error = string_of(drive, "error");
-	struct json_object *children;
+	struct json_object *children, *bad;
 
+	if (json_object_object_get_ex(drive, "bad_blocks", &bad) && json_object_get_int64(bad))
+		tell(d, "pmt rejoin writes the copy anew", "unit %u: copy %s: %s bad block(s)",
+		     unit, spec ? spec : "?", json_object_get_string(bad));
 	if (state && strcmp(state, "ok"))
 		tell(d, "put it right, and let it rejoin or load all copies anew: tape-mirror(8)",
 		     "unit %u: copy %s: %s", unit, spec ? spec : "?", state);

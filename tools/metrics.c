@@ -200,6 +200,15 @@ static void write_copy_states(const struct sample *s)
 		write_copy(&s->copies[i], "pmt_copy_failed", "gauge");
 		write_value(state && !strcmp(state, "failed"));
 	}
+	write_head("pmt_copy_bad_blocks", "gauge", "", "Blocks that it could not read.");
+	for (size_t i = 0; i < s->n_copies; i++) {
+		uint64_t value;
+
+		if (!number_of(s->copies[i].top, "bad_blocks", &value))
+			continue;
+		write_copy(&s->copies[i], "pmt_copy_bad_blocks", "gauge");
+		write_value(value);
+	}
 	write_head("pmt_copy_error", "gauge", "", "Its drive has met an error since it was opened.");
 	for (size_t i = 0; i < s->n_copies; i++) {
 		write_copy(&s->copies[i], "pmt_copy_error", "gauge");

@@ -165,6 +165,21 @@ static void print_rejoin(struct json_object *drive, int indent)
 	putchar('\n');
 }
 
+static void print_bad(struct json_object *drive, int indent)
+{
+	struct json_object *list = NULL;
+	uint64_t count = 0, lbn;
+
+	if (!number_of(drive, "bad_blocks", &count) || !count)
+		return;
+	printf("%*sbad blocks %" PRIu64 ":", indent, "", count);
+	json_object_object_get_ex(drive, "bad_at", &list);
+	for (size_t i = 0; list && i < json_object_array_length(list); i++)
+		if (number_of(json_object_array_get_idx(list, i), "lbn", &lbn))
+			printf("%s %" PRIu64, i ? "," : "", lbn);
+	puts("; pmt rejoin writes the copy anew");
+}
+
 static void print_drive(struct json_object *drive, int indent)
 {
 	struct json_object *children;
@@ -176,6 +191,7 @@ static void print_drive(struct json_object *drive, int indent)
 	if (number_of(drive, "lbn", &number) || number_of(drive, "records", &number))
 		print_drive_place(drive, indent + 2);
 	print_rejoin(drive, indent + 2);
+	print_bad(drive, indent + 2);
 	if (!json_object_object_get_ex(drive, "children", &children) ||
 	    !json_object_is_type(children, json_type_array))
 		return;

@@ -180,6 +180,7 @@ void mirror_forget_data(struct mirror *m)
 	m->twins = false;
 	for (unsigned int i = 0; i < m->n; i++) {
 		m->copies[i].eod = PMT_UNKNOWN;
+		memset(&m->copies[i].bad, 0, sizeof(m->copies[i].bad));
 		if (m->copies[i].state == COPY_LONGER)
 			m->copies[i].state = COPY_OK;
 	}
@@ -237,6 +238,7 @@ static void make_session(struct mirror *m, struct copy *copy,
 	copy->state = session->cookie >> (i + MIRROR_LONGER) & 1 ? COPY_LONGER : COPY_OK;
 	copy->eod = copy->end = PMT_UNKNOWN;
 	copy->reason[0] = '\0';
+	memset(&copy->bad, 0, sizeof(copy->bad));
 }
 
 void mirror_detach_copies(struct mirror *m)

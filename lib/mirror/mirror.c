@@ -42,8 +42,10 @@ static void cancel_reads(struct mirror *m, uint32_t number)
 		if (slot->answered || slot->cmd.op != PMT_OP_READ ||
 		    !pmt_number_before(slot->up->cmd.number, number))
 			continue;
-		pmt_worker_cancel(m->copies[m->reader].worker,
-				  slot->parts[m->reader].req.cmd.number + 1);
+		for (unsigned int i = 0; i < m->n; i++)
+			if (slot->parts[i].state == PART_SENT)
+				pmt_worker_cancel(m->copies[i].worker,
+						  slot->parts[i].req.cmd.number + 1);
 	}
 }
 
@@ -136,6 +138,9 @@ static int take_options(struct mirror *m, const struct pmt_spec *spec)
 	if (strcmp(twins, "same") && strcmp(twins, "any"))
 		return pmt_spec_refuse(spec, "twins", "same or any");
 	m->any = strcmp(twins, "any") == 0;
+	rc = pmt_spec_bool(spec, "verify", &m->verify);
+	if (rc && rc != -ENOENT)
+		return rc;
 	rc = pmt_spec_number(spec, "min", 1, spec->n_children, &min);
 	if (rc && rc != -ENOENT)
 		return rc;
@@ -300,6 +305,7 @@ static void mirror_status(struct pmt_drive *drive, struct json_object *object)
 		if (copy->state != COPY_OK)
 			json_object_object_add(child, "reason",
 					       json_object_new_string(copy->reason));
+		mirror_show_bad(copy, child);
 		pthread_mutex_unlock(&m->lock);
 		json_object_array_add(children, child);
 	}
@@ -312,6 +318,9 @@ static void mirror_status(struct pmt_drive *drive, struct json_object *object)
 	json_object_object_add(object, "reader", json_object_new_int((int)m->reader + 1));
 	json_object_object_add(object, "fallbacks",
 			       json_object_new_int64((int64_t)m->fallbacks));
+	json_object_object_add(object, "verify", json_object_new_boolean(m->verify));
+	json_object_object_add(object, "differences",
+			       json_object_new_int64((int64_t)m->differences));
 	if (m->first_ew.copy < m->n)
 		show_first_ew(m, object);
 	mirror_show_rejoin(m, object);

@@ -24,6 +24,7 @@
 #define MIRROR_COPIES_MAX 15u
 #define MIRROR_LONGER 16
 #define MIRROR_TWINS (UINT32_C(1) << 15)
+#define MIRROR_BAD_LISTED 32
 
 struct mirror;
 struct slot;
@@ -43,6 +44,7 @@ struct slot {
 	unsigned int waiting;		/* parts that are sent */
 	bool answered;			/* up->result is final */
 	bool shows;			/* the first that tells the room with who came */
+	bool verified;			/* all that count read it */
 	uint64_t tried;			/* copies that failed to read it */
 	struct pmt_result first_error;	/* if tried */
 	struct part *parts;		/* one a copy */
@@ -59,6 +61,14 @@ struct copy {
 	uint64_t eod;			/* as TEST and LOAD said, in ends_in */
 	uint64_t end;			/* longer: where what is wanted ends */
 	char reason[160];		/* why it is not ok */
+	struct {
+		uint64_t count;		/* those that are not listed, each time */
+		unsigned int listed;
+		struct {
+			uint32_t partition;
+			uint64_t lbn;
+		} at[MIRROR_BAD_LISTED];
+	} bad;				/* what it could not read, see verify.c */
 };
 
 /* A copy that comes back; see rejoin.c. */
@@ -82,6 +92,7 @@ struct mirror {
 	struct pmt_drive drive;
 	unsigned int n, min;
 	bool degrade;
+	bool verify;			/* each record is read from all */
 	bool any;			/* also copies that are no twins */
 	bool refused;			/* what is loaded, and it was told */
 	struct copy *copies;
@@ -93,6 +104,7 @@ struct mirror {
 
 	struct slot *slots;
 	struct part *parts;
+	char *buffers;			/* verified reading: PMT_RECORD_MAX for each copy */
 	unsigned int depth, head, used;	/* the ring of slots */
 	struct pmt_request *queue, **queue_end;
 	uint32_t number;		/* of the next part: the copies' own count */
@@ -118,6 +130,7 @@ struct mirror {
 	bool placed;			/* the unit, after what is published: */
 	struct pmt_place place;
 	uint64_t fallbacks;		/* commands that another copy read */
+	uint64_t differences;		/* blocks of which nobody knows which is right */
 	struct {
 		unsigned int copy;	/* which met it first; n: none */
 		struct pmt_place place;
@@ -222,6 +235,17 @@ bool mirror_loads(const struct mirror *m, const struct slot *slot);
 void mirror_advance(struct mirror *m);
 int mirror_make_slots(struct mirror *m);
 void mirror_free_slots(struct mirror *m);
+
+/* verify.c */
+/* By the keeper, all is stopped: the lock is left for the event. */
+void mirror_note_unread(struct mirror *m, const struct part *part);
+void mirror_forget_bad(struct mirror *m, const struct pmt_place *from);
+void mirror_show_bad(const struct copy *copy, struct json_object *object);
+bool mirror_verifies(const struct mirror *m, const struct pmt_command *cmd);
+void mirror_send_verified(struct mirror *m, struct slot *slot);
+bool mirror_found_alike(const struct mirror *m, const struct slot *slot);
+/* By the keeper, all is stopped. */
+void mirror_settle_verified(struct mirror *m, struct slot *slot);
 
 /* settle.c */
 void mirror_ask_all(struct mirror *m, const struct pmt_command *cmd);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Rejoin: a copy that was dropped comes back, as a new drive or a repaired one.
+ * Rejoin: a copy that was dropped comes back, as a new drive or a repaired one.  So does
+ * one that counts and has blocks that it cannot read: it is dropped for that, and written
+ * anew from the first of them on.
  *
  * The drive takes the place of the old one at once, and stays "failed" until it
  * counts.  A thread copies to it, record by record, from a second reader of a good
@@ -748,11 +750,81 @@ static int begin(struct mirror *m, unsigned int copy)
 	return rc ? rc : waits;
 }
 
+/* May the copy, which counts, be written anew, as it has blocks that it cannot read? */
+static int may_renew(const struct mirror *m, unsigned int number, char **error)
+{
+	const struct copy *copy = &m->copies[number - 1];
+
+	if (!copy->bad.count)
+		return pmt_line_refuse(error, -EINVAL, "copy %u has not failed, and has no bad "
+				       "block", number);
+	if (!m->degrade || mirror_count_healthy(m) <= m->min)
+		return pmt_line_refuse(error, -EINVAL, "copy %u has bad blocks, and cannot be "
+				       "written anew: without it there are fewer copies than "
+				       "the policy asks for", number);
+	return 0;
+}
+
+/* A drive that does not open is not worth a copy that counts; EBUSY: it may be this copy's. */
+static int try_drive(const char *spec, char **error)
+{
+	struct pmt_drive *drive = NULL;
+	int rc = pmt_drive_open(&drive, spec, error);
+
+	if (rc == 0)
+		pmt_drive_close(drive);
+	if (rc == -EBUSY) {
+		free(*error);
+		*error = NULL;
+	}
+	return rc == -EBUSY ? 0 : rc;
+}
+
+/* Out of those that count, when nothing is in flight. */
+static int renew(struct mirror *m, unsigned int copy, const char *spec, char **error)
+{
+	int rc = try_drive(spec, error);
+	bool paused;
+
+	if (rc)
+		return rc;
+	pthread_mutex_lock(&m->lock);
+	paused = pause_all(m);
+	if (paused) {
+		snprintf(m->copies[copy].reason, sizeof(m->copies[copy].reason),
+			 "it is written anew, as it has bad blocks");
+		m->copies[copy].state = COPY_FAILED;
+		m->stands = false;
+		mirror_choose_reader(m);
+		go_on(m);
+	}
+	pthread_mutex_unlock(&m->lock);
+	return paused ? 0 : -ECANCELED;
+}
+
+/* Does the copy fail, or is it to? */
+static int look_at_copy(struct mirror *m, unsigned int number, bool *failed, char **error)
+{
+	bool busy;
+	int rc = 0;
+
+	pthread_mutex_lock(&m->lock);
+	*failed = m->copies[number - 1].state == COPY_FAILED;
+	busy = mirror_is_rejoining(m) || (m->rejoin.state == REJOIN_DONE && !m->rejoin.shown);
+	if (!busy && !*failed)
+		rc = may_renew(m, number, error);
+	pthread_mutex_unlock(&m->lock);
+	if (busy)
+		return pmt_line_refuse(error, -EBUSY, "copy %u is rejoining already",
+				       m->rejoin.copy + 1);
+	return rc;
+}
+
 int pmt_mirror_rejoin(struct pmt_drive *drive, unsigned int number, const char *spec,
 		      char **error)
 {
 	struct mirror *m = (struct mirror *)drive;
-	bool failed, busy;
+	bool failed;
 	int rc;
 
 	*error = NULL;
@@ -760,17 +832,13 @@ int pmt_mirror_rejoin(struct pmt_drive *drive, unsigned int number, const char *
 		return pmt_line_refuse(error, -ENOTSUP, "the unit is not served by a mirror");
 	if (!number || number > m->n)
 		return pmt_line_refuse(error, -EINVAL, "there are copies 1 to %u", m->n);
-	pthread_mutex_lock(&m->lock);
-	failed = m->copies[number - 1].state == COPY_FAILED;
-	busy = mirror_is_rejoining(m) || (m->rejoin.state == REJOIN_DONE && !m->rejoin.shown);
-	pthread_mutex_unlock(&m->lock);
-	if (busy)
-		return pmt_line_refuse(error, -EBUSY, "copy %u is rejoining already",
-				       m->rejoin.copy + 1);
-	if (!failed)
-		return pmt_line_refuse(error, -EINVAL, "copy %u has not failed", number);
+	rc = look_at_copy(m, number, &failed, error);
+	if (rc)
+		return rc;
 	mirror_end_rejoin(m);
-	rc = replace_drive(&m->copies[number - 1], spec, error);
+	rc = failed ? 0 : renew(m, number - 1, spec, error);
+	if (rc == 0)
+		rc = replace_drive(&m->copies[number - 1], spec, error);
 	if (rc && *error)
 		return rc;
 	if (rc)

@@ -347,7 +347,8 @@ static bool ends_early(const struct mirror *m, const struct pmt_result *result)
 
 static void try_next_reader(struct mirror *m, struct slot *slot)
 {
-	const struct pmt_result *result = &slot->parts[m->reader].req.result;
+	const struct part *part = &slot->parts[m->reader];
+	const struct pmt_result *result = &part->req.result;
 	bool bad = mirror_is_failure(result) || ends_early(m, result);
 	unsigned int next;
 
@@ -355,6 +356,8 @@ static void try_next_reader(struct mirror *m, struct slot *slot)
 	if (!slot->tried || !mirror_is_failure(&slot->first_error))
 		slot->first_error = *result;
 	slot->tried |= (uint64_t)1 << m->reader;
+	if (slot->cmd.op == PMT_OP_READ && mirror_is_failure(result))
+		mirror_note_unread(m, part);
 	next = bad ? next_reader(m, slot) : m->n;
 	if (next == m->n) {
 		mirror_answer_read(m, slot, bad ? &slot->first_error : result);
@@ -373,7 +376,8 @@ static void try_next_reader(struct mirror *m, struct slot *slot)
 
 static void settle_reads(struct mirror *m)
 {
-	m->stopped = false;
+	if (mirror_in_flight(m)->verified)
+		mirror_settle_verified(m, mirror_in_flight(m));
 	for (unsigned int k = 0; k < m->used; k++) {
 		struct slot *slot = mirror_slot_at(m, k);
 		const struct part *part = &slot->parts[m->reader];
@@ -382,10 +386,11 @@ static void settle_reads(struct mirror *m)
 			continue;
 		if (mirror_is_check(part)) {
 			try_next_reader(m, slot);
-			return;
+			break;
 		}
 		mirror_answer_read(m, slot, &part->req.result);
 	}
+	m->stopped = false;
 }
 
 static void settle_alone(struct mirror *m, struct slot *slot)

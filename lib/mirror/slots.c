@@ -61,8 +61,10 @@ static void note_stand(struct mirror *m, const struct pmt_command *cmd)
 {
 	for (unsigned int i = 0; mirror_changes(cmd) && i < m->n; i++)
 		m->copies[i].eod = PMT_UNKNOWN;
-	if (mirror_changes(cmd))
+	if (mirror_changes(cmd)) {
 		mirror_note_write(m, cmd);
+		mirror_forget_bad(m, &cmd->place);
+	}
 	if (mirror_writes(cmd))
 		m->stand = pmt_place_after(cmd);
 	else if (cmd->op != PMT_OP_TEST && cmd->op != PMT_OP_MODE &&
@@ -75,6 +77,10 @@ static void send_slot(struct mirror *m, struct slot *slot)
 {
 	note_stand(m, &slot->cmd);
 	m->approved = false;
+	if (mirror_verifies(m, &slot->cmd)) {
+		mirror_send_verified(m, slot);
+		return;
+	}
 	if (mirror_for_reader(&slot->cmd)) {
 		mirror_send_to(m, slot, m->reader);
 		return;
@@ -94,7 +100,7 @@ static struct slot *take_slot(struct mirror *m, struct pmt_command *cmd)
 		m->queue_end = &m->queue;
 	slot->cmd = *cmd;
 	slot->waiting = 0;
-	slot->answered = slot->shows = false;
+	slot->answered = slot->shows = slot->verified = false;
 	slot->tried = 0;
 	for (unsigned int i = 0; i < m->n; i++)
 		slot->parts[i].state = PART_IDLE;
@@ -178,7 +184,8 @@ static bool may_begin(struct mirror *m, const struct pmt_command *cmd)
 {
 	const struct slot *flight = mirror_in_flight(m);
 
-	if (flight && !mirror_streams_behind(cmd, &flight->cmd))
+	if (flight && (!mirror_streams_behind(cmd, &flight->cmd) || flight->verified ||
+		       mirror_verifies(m, cmd)))
 		return false;
 	/* Of the reader that was there at need. */
 	if (!flight && mirror_for_reader(cmd) && m->copies[m->reader].state != COPY_OK)
@@ -333,14 +340,22 @@ bool mirror_loads(const struct mirror *m, const struct slot *slot)
 		!mirror_knows_media(m));
 }
 
-void mirror_complete(struct mirror *m, struct slot *slot)
+/* All have answered, and that is not all: the keeper has to look at it. */
+static bool is_for_keeper(struct mirror *m, struct slot *slot)
 {
 	if (mirror_for_reader(&slot->cmd))
-		mirror_answer_read(m, slot, &slot->parts[m->reader].req.result);
-	else if (agree(m, slot) && !mirror_loads(m, slot))
-		mirror_complete_all(m, slot);
-	else
+		return slot->verified && !mirror_found_alike(m, slot);
+	return !agree(m, slot) || mirror_loads(m, slot);
+}
+
+void mirror_complete(struct mirror *m, struct slot *slot)
+{
+	if (is_for_keeper(m, slot))
 		stop(m, slot);
+	else if (mirror_for_reader(&slot->cmd))
+		mirror_answer_read(m, slot, &slot->parts[m->reader].req.result);
+	else
+		mirror_complete_all(m, slot);
 }
 
 bool mirror_first_answered(const struct mirror *m)
@@ -430,7 +445,8 @@ int mirror_make_slots(struct mirror *m)
 {
 	m->slots = calloc(m->depth, sizeof(*m->slots));
 	m->parts = calloc((size_t)m->depth * m->n, sizeof(*m->parts));
-	if (!m->slots || !m->parts)
+	m->buffers = m->verify ? malloc((size_t)m->n * PMT_RECORD_MAX) : NULL;
+	if (!m->slots || !m->parts || (m->verify && !m->buffers))
 		return -ENOMEM;
 	for (unsigned int k = 0; k < m->depth; k++) {
 		struct slot *slot = &m->slots[k];
@@ -449,6 +465,8 @@ void mirror_free_slots(struct mirror *m)
 {
 	free(m->slots);
 	free(m->parts);
+	free(m->buffers);
+	m->buffers = NULL;
 	m->slots = NULL;
 	m->parts = NULL;
 }

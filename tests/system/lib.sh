@@ -128,7 +128,7 @@ start_server() {
 	local -a options=()
 	while [[ ${1:-} == -* ]]; do
 		options+=("$1")
-		if [[ $1 =~ ^--(policy|min|twins|ring|recovery|eot|command|config|os|rmt|window|reconnect|room)$ ]]; then
+		if [[ $1 =~ ^--(policy|min|twins|verify|ring|recovery|eot|command|config|os|rmt|window|reconnect|room)$ ]]; then
 			options+=("$2")
 			shift
 		fi

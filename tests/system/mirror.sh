@@ -182,6 +182,57 @@ case_damaged_record() {
 	is "$(recs read "$NTAPE" 1000)" "10 records, 1 marks, ok" "the reader"
 }
 
+# A record whose bytes differ, where no copy knows that its own are wrong: SIMH has no
+# sums.  Nobody learns of it by reading one copy.
+case_verified() {
+	new_unit
+	serve "image:$T/a.tape?capacity=10M&format=simh" "image:$T/b.tape?capacity=10M&format=simh"
+	ok recs write "$TAPE" 1000 10
+	stop_server
+	printf 'XXXX' | dd of="$T/b.tape" bs=1 seek=$((4 * 1008 + 4 + 500)) conv=notrunc status=none
+	serve "image:$T/a.tape" "image:$T/b.tape"
+	is "$(recs read "$TAPE" 1000)" "10 records, 1 marks, ok" "the reader of one copy"
+	stop_server
+	serve --verify yes "image:$T/a.tape" "image:$T/b.tape"
+	is "$(recs read "$NTAPE" 1000)" "4 records, 0 marks, EIO" "the reader"
+	like "$(cat "$LOG")" 'block 4 differs: copy 1 .*1000 bytes, .* the first that differs is byte 500' \
+		"the log"
+	is "$(kept daemon.drive.differences)" 1 "differences"
+	stop_server
+	cp "$T/a.tape" "$T/c.tape"
+	new_unit
+	serve --verify yes "image:$T/b.tape" "image:$T/a.tape" "image:$T/c.tape"
+	is "$(recs read "$NTAPE" 1000)" "10 records, 1 marks, ok" "the reader of three"
+	is "$(kept 'daemon.drive.children[0].bad_at[0].lbn')" 4 "the bad block"
+}
+
+# A block that one copy could not read is told of, and is put right by rejoining.
+case_bad_block() {
+	pmt watch --json > "$T/events" 2> /dev/null &
+	echo $! >> "$T/pids"
+	new_unit
+	serve "image:$T/a.tape?capacity=10M" "image:$T/b.tape?capacity=10M"
+	ok recs write "$TAPE" 1000 10
+	stop_server
+	printf 'XXXX' | dd of="$T/b.tape" bs=1 seek=$((12288 + 4 * 1064 + 64 + 500)) \
+		conv=notrunc status=none
+	serve --policy degrade --verify yes "image:$T/a.tape" "image:$T/b.tape"
+	is "$(recs read "$NTAPE" 1000)" "10 records, 1 marks, ok" "the reader"
+	eventually 10 grep -q bad-block "$T/events" || fail "no event"
+	like "$(pmt status "$UNIT")" 'bad blocks 1: 4; pmt rejoin' "the status"
+	like "$(pmt metrics)" 'pmt_copy_bad_blocks[^ ]*copy="1"[^ ]* 1' "the metrics"
+	says 'no bad block' pmt rejoin "$UNIT" 1 "image:$T/a.tape"
+	ok pmt rejoin "$UNIT" 2 "image:$T/b.tape"
+	came_back() {
+		ok mt -f "$NTAPE" status > "$T/said"
+		[ "$(kept daemon.drive.healthy)" = 2 ]
+	}
+	eventually 20 came_back || fail "it does not come back: $(pmt status "$UNIT")"
+	is "$(kept 'daemon.drive.children[1].bad_blocks')" 0 "bad blocks behind it"
+	stop_server
+	same_copies "$T/a.tape" "$T/b.tape"
+}
+
 # Overwriting from the middle cuts every copy there.
 case_overwrite() {
 	new_unit

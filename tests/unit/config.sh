@@ -33,7 +33,8 @@ case_refused() {
 	refused 1 'expected key = value' 'unit 0'
 	refused 3 'not understood: policy' 'unit = 0' '# a remark' 'policy = some' 'drive = null:'
 	refused 2 'not understood: twins' 'unit = 0' 'twins = some' 'drive = null:'
-	refused '' 'twins is for two' 'unit = 0' 'drive = null:' 'twins = any'
+	refused 2 'not understood: verify' 'unit = 0' 'verify = 1' 'drive = null:'
+	refused '' 'twins and --verify are for two' 'unit = 0' 'drive = null:' 'twins = any'
 	refused 1 'not understood: ring' 'ring = 3M' 'unit = 0' 'drive = null:'
 	refused 2 "column 1: unknown kind of drive 'frob': frob:x" 'unit = 0' 'drive = frob:x'
 	refused '' 'min asks for more' 'unit = 0' 'drive = null:a' 'drive = null:b' \
@@ -45,7 +46,7 @@ case_refused() {
 # The example is understood, whole, as far as one gets without the module.
 case_example() {
 	sed 's/^#\([a-z]* = \)/\1/; s,st:/dev/nst,null:,' "$top/examples/mirror.conf" > "$T/a.conf"
-	is "$(grep -cE '^[a-z]+ = ' "$T/a.conf")" 9 "keys of the example"
+	is "$(grep -cE '^[a-z]+ = ' "$T/a.conf")" 10 "keys of the example"
 	says 'serving unit|not served|not loaded' \
 		timeout 60 "$bin/tape-mirror" --config "$T/a.conf"
 	sed "s,/offsite,$T,; s,/var/lib/pmt,$T,; s,capacity=2T,capacity=2M," \
