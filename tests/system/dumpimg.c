@@ -22,6 +22,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "records.h"
+
 #define LOG_START	12288
 #define OBJECT		64
 #define CHECKPOINT	4096
@@ -61,29 +63,15 @@ static uint64_t u64(const uint8_t *p)
 	return little(p, 8);
 }
 
-static uint32_t crc_part(uint32_t crc, const uint8_t *p, uint64_t n)
-{
-	static uint32_t table[256];
-
-	for (uint32_t i = 0; !table[255] && i < 256; i++) {
-		table[i] = i;
-		for (int bit = 0; bit < 8; bit++)
-			table[i] = table[i] >> 1 ^ (table[i] & 1 ? 0x82f63b78 : 0);
-	}
-	while (n--)
-		crc = crc >> 8 ^ table[(crc ^ *p++) & 0xff];
-	return crc;
-}
-
 static uint32_t crc(const uint8_t *p, uint64_t n)
 {
-	return ~crc_part(~0u, p, n);
+	return ~record_crc(~0u, p, n);
 }
 
 /* Over the volume's UUID and what is before the field. */
 static bool sealed(const uint8_t *p, uint64_t n)
 {
-	return u32(p + n) == (uint32_t)~crc_part(crc_part(~0u, image + 16, 16), p, n);
+	return u32(p + n) == (uint32_t)~record_crc(record_crc(~0u, image + 16, 16), p, n);
 }
 
 static void print_record(uint64_t lbn, const uint8_t *data, uint32_t length)

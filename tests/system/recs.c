@@ -6,8 +6,8 @@
  *		NODE SIZE COUNT
  *	recs read [-f FIRST] NODE SIZE
  *
- * Record n begins with the number n, in 8 bytes; the rest follows from n.  SIZE
- * is a number of bytes, or FROM-TO: then the size follows from n, too.
+ * The records are those of records.h.  SIZE is a number of bytes, or FROM-TO: then
+ * the size follows from n, too.
  *
  * write prints "N written, M marked, RESULT, close RESULT": N records that were
  * acknowledged, M of them before a filemark that has returned.  It stops at the
@@ -36,6 +36,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "records.h"
+
 #define RECORD_MAX (16u << 20)
 
 static struct {
@@ -56,31 +58,9 @@ static const char *name(int result)
 	return text ? text : "?";
 }
 
-static uint64_t mix(uint64_t x)
-{
-	x ^= x >> 33;
-	x *= 0xff51afd7ed558ccdull;
-	x ^= x >> 33;
-	x *= 0xc4ceb9fe1a85ec53ull;
-	return x ^ x >> 33;
-}
-
 static size_t size_of(uint64_t n)
 {
-	return r.from + mix(n + 77) % (r.to - r.from + 1);
-}
-
-static void make(uint8_t *record, uint64_t n)
-{
-	size_t size = size_of(n);
-	uint64_t state = n;
-
-	for (size_t i = 0; i < size; i += 8) {
-		for (size_t j = 0; j < 8 && i + j < size; j++)
-			record[i + j] = (uint8_t)(state >> 8 * j);
-		state = i ? state * 6364136223846793005ull + 1442695040888963407ull :
-			    mix(n + 1);
-	}
+	return record_size(n, r.from, r.to);
 }
 
 static void acknowledge(void)
@@ -138,7 +118,7 @@ static int write_record(int fd, uint64_t n)
 	uint64_t since;
 	ssize_t done;
 
-	make(r.buffer, n);
+	record_make(r.buffer, size, n);
 	since = now_ms();
 	do {
 		done = write(fd, r.buffer, size);
@@ -195,7 +175,7 @@ static int check(uint64_t n, ssize_t length)
 {
 	uint64_t found = 0;
 
-	make(r.wanted, n);
+	record_make(r.wanted, size_of(n), n);
 	if ((size_t)length == size_of(n) && memcmp(r.buffer, r.wanted, (size_t)length) == 0)
 		return 0;
 	memcpy(&found, r.buffer, length < 8 ? (size_t)length : 8);
