@@ -407,8 +407,7 @@ static enum daemon_exit explain_attach(struct daemon *d, int err)
 		daemon_log(LOG_ERR, "unit %u is not served: there is none; --create makes it", unit);
 	else if (err == -ESTALE)
 		daemon_log(LOG_ERR, "unit %u is not served: it was using another cartridge; load "
-			   "that one, or give it up (pmt abort %u, pmt del %u) and begin anew",
-			   unit, unit, unit);
+			   "that one, or give it up (pmt abort %u) and begin anew", unit, unit);
 	else if (err == -EMEDIUMTYPE)
 		daemon_log(LOG_ERR, "unit %u is not served: load cartridges that are twins",
 			   unit);

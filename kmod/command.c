@@ -168,6 +168,22 @@ unsigned int pmtm_reap(struct pmtm_tape *tape)
 	return n;
 }
 
+/*
+ * Was the unit aborted since?  What it had answered before is of the medium that was
+ * there then, and so is what was read ahead.
+ */
+void pmtm_heed_abort(struct pmtm_tape *tape)
+{
+	struct pmt_view view;
+
+	if (READ_ONCE(tape->unit->forgot) == tape->forgot)
+		return;
+	pmtm_stop_ahead(tape);
+	pmtm_reap(tape);
+	pmt_unit_look(tape->unit, &tape->place, &view);
+	pmtm_forget(tape, view.forgot);
+}
+
 /* The error of something acknowledged, once. */
 int pmtm_deferred(struct pmtm_tape *tape)
 {

@@ -18,9 +18,13 @@
 /* One caller at a time.  -ERESTARTSYS on a signal. */
 static int pmtm_enter(struct pmtm_tape *tape)
 {
-	return wait_event_state(tape->wait,
-				!test_and_set_bit_lock(PMTM_BUSY, &tape->flags),
-				PMT_INTERRUPTIBLE);
+	int ret = wait_event_state(tape->wait,
+				   !test_and_set_bit_lock(PMTM_BUSY, &tape->flags),
+				   PMT_INTERRUPTIBLE);
+
+	if (!ret)
+		pmtm_heed_abort(tape);
+	return ret;
 }
 
 static void pmtm_leave(struct pmtm_tape *tape)
@@ -52,6 +56,7 @@ static int pmtm_settle_last(struct pmtm_tape *tape, bool nonblock)
 		ret = pmtm_wait_done(tape, last, PMT_INTERRUPTIBLE);
 	if (ret)
 		return ret;
+	pmtm_heed_abort(tape);
 	tape->owed = false;
 	ret = pmtm_deferred(tape);
 	if (!ret && tape->rewind_owed && !tape->lost) {

@@ -118,6 +118,7 @@ struct pmt_unit {
 	u64 room;
 	u32 cookie;
 	u8 medium_flags;
+	u64 forgot;			/* the generation that the last abort began; 0 */
 	bool early_warning_sent;
 	bool plugged;			/* see pmt_unit_plug */
 	struct pmt_counters counters;
@@ -139,6 +140,7 @@ struct pmt_view {
 	struct pmt_modes modes;
 	u64 room;
 	bool early_warning;		/* announced for place */
+	u64 forgot;
 	u32 waiting;			/* issued and not done */
 	u32 data_size;
 };
@@ -156,6 +158,7 @@ int pmt_store_renew(struct pmt_unit *unit);
 void pmt_store_free(struct pmt_store *store);
 int pmt_unit_collect(struct pmt_unit *unit);
 void pmt_unit_give_up(struct pmt_unit *unit);
+void pmt_unit_forget(struct pmt_unit *unit);
 
 /* unit.c */
 extern struct mutex pmt_units_lock;

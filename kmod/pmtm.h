@@ -118,6 +118,7 @@ struct pmtm_tape {
 	int file, block;		/* ... as MTIOCGET tells; -1 unknown */
 	struct pmt_place place;		/* where the next command applies */
 	u64 session;			/* generation that the above is about; 0 none */
+	u64 forgot;			/* as the unit told last, see pmtm_forget */
 	bool lost;			/* the place is unknown until repositioned */
 	bool protected;			/* the medium is */
 	bool write_once;		/* the medium is */
@@ -202,6 +203,7 @@ void pmtm_waited(struct pmtm_tape *tape, atomic64_t *ns, u64 since);
 
 /* command.c */
 unsigned int pmtm_reap(struct pmtm_tape *tape);
+void pmtm_heed_abort(struct pmtm_tape *tape);
 int pmtm_deferred(struct pmtm_tape *tape);
 void pmtm_discard(struct pmtm_tape *tape);
 void pmtm_retire(struct pmtm_tape *tape, const struct pmt_command *cmd,
@@ -224,6 +226,7 @@ int pmtm_command(struct pmtm_tape *tape, struct pmt_command *cmd,
 void pmtm_at_beginning(struct pmtm_tape *tape);
 void pmtm_no_position(struct pmtm_tape *tape);
 void pmtm_lose_position(struct pmtm_tape *tape);
+void pmtm_forget(struct pmtm_tape *tape, u64 generation);
 void pmtm_new_session(struct pmtm_tape *tape, const struct pmt_result *res);
 void pmtm_look(struct pmtm_tape *tape, const struct pmt_result *res);
 void pmtm_advance(struct pmt_place *place, u32 records);

@@ -28,9 +28,10 @@
  *		-> EOD3		to end of data
  *		-> NONE		elsewhere
  *
- * lost: nobody knows the place (a reset, a server that came back with nothing).
+ * lost: nobody knows the place (a reset, an abort, a server that came back with nothing).
  * All but repositioning fails then.
  */
+#include <linux/minmax.h>
 #include <linux/string.h>
 
 #include "pmtm.h"
@@ -109,6 +110,25 @@ void pmtm_told(struct pmtm_tape *tape, const struct pmt_place *place)
 	tape->block = pmtm_known(place->block);
 	tape->eof = PMTM_NONE;
 	tape->trailer = false;
+}
+
+/*
+ * The unit was aborted, and may come back with another medium, in that generation: the
+ * program has to say where it wants to be, and on which.  So has the next one that opens,
+ * where there was a medium.  What was written gets no mark any more.
+ */
+void pmtm_forget(struct pmtm_tape *tape, u64 generation)
+{
+	bool running = tape->session == tape->place.generation;
+
+	tape->forgot = generation;
+	if (tape->direction == PMTM_WRITING && !tape->deferred)
+		tape->deferred = -EIO;
+	pmtm_lose_position(tape);
+	tape->partition_wanted = 0;
+	tape->place.partition = 0;
+	tape->place.generation = max(tape->place.generation, generation);
+	tape->session = running ? tape->place.generation : 0;
 }
 
 /* Another medium, or the first one that this unit sees. */

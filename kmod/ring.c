@@ -219,20 +219,40 @@ static void pmt_unit_note_all(struct pmt_unit *unit, u32 from)
 		pmt_unit_event(unit, PMT_EVENT_ERROR, key);
 }
 
+static void pmt_unit_nowhere(struct pmt_unit *unit)
+{
+	unit->place.lbn = PMT_UNKNOWN;
+	unit->place.file = PMT_UNKNOWN;
+	unit->place.block = PMT_UNKNOWN;
+}
+
 /* All that waits is answered as cancelled, and nobody knows the place. */
 void pmt_unit_give_up(struct pmt_unit *unit)
 {
 	lockdep_assert_held(&unit->lock);
 	if (!unit->store)
 		return;
-	if (unit->store->ring.done != unit->store->ring.tail) {
-		unit->place.lbn = PMT_UNKNOWN;
-		unit->place.file = PMT_UNKNOWN;
-		unit->place.block = PMT_UNKNOWN;
-	}
+	if (unit->store->ring.done != unit->store->ring.tail)
+		pmt_unit_nowhere(unit);
 	pmt_ring_give_up(&unit->store->ring);
 	unit->stale = true;
 	unit->first = unit->store->ring.tail;
+}
+
+/*
+ * The next server may come with any cartridge.  A generation ends, as if this one had
+ * been unloaded: nothing that was meant for it is executed on another.
+ */
+void pmt_unit_forget(struct pmt_unit *unit)
+{
+	lockdep_assert_held(&unit->lock);
+	pmt_unit_medium(unit, NULL);
+	pmt_unit_nowhere(unit);
+	unit->place.partition = 0;
+	unit->place.generation++;
+	WRITE_ONCE(unit->forgot, unit->place.generation);
+	if (unit->store)
+		unit->store->ring.generation = unit->place.generation;
 }
 
 /* Take the answers that are there; a server that breaks the rules is out. */
@@ -284,6 +304,7 @@ void pmt_unit_look(struct pmt_unit *unit, const struct pmt_place *place,
 		.modes = unit->modes,
 		.room = unit->room,
 		.early_warning = pmt_ring_early_warning(ring, place),
+		.forgot = unit->forgot,
 		.waiting = ring->tail - ring->done,
 		.data_size = unit->data_size,
 	};

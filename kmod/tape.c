@@ -857,6 +857,7 @@ int pmtm_finish(struct pmtm_tape *tape, enum pmtm_wait how)
 	int ret, err;
 
 	tape->told = false;
+	pmtm_heed_abort(tape);
 	if (tape->direction != PMTM_READING)
 		pmtm_stop_ahead(tape);
 	tape->rest.from = tape->rest.to;

@@ -224,7 +224,10 @@ void pmt_unit_detach(struct pmt_unit *unit)
 	mutex_unlock(&unit->control);
 }
 
-/* Everything that waits fails; the unit is usable again by a new server. */
+/*
+ * Everything that waits fails, and nothing that the last server told is claimed any
+ * more: the unit is usable again by a new one, with other cartridges, too.
+ */
 void pmt_unit_abort(struct pmt_unit *unit)
 {
 	mutex_lock(&unit->control);
@@ -234,6 +237,7 @@ void pmt_unit_abort(struct pmt_unit *unit)
 	unit->cookie = 0;
 	pmt_unit_give_up(unit);
 	pmt_unit_event(unit, PMT_EVENT_ABORTED, 0);
+	pmt_unit_forget(unit);
 	spin_unlock(&unit->lock);
 	pmt_unit_revoke(unit);
 	wake_up_all(&unit->master_wait);

@@ -72,7 +72,7 @@ static const struct verb {
 	  NO_UNIT, NO_KERNEL | JSON, .run = verb_doctor },
 	{ "set", "change a unit",
 	  MUST_UNIT, RECOVERY | EOT | NEEDS_ONE, .run = verb_set },
-	{ "abort", "fail all that waits, detach the server",
+	{ "abort", "fail all that waits, detach the server, forget the cartridges",
 	  MUST_UNIT, 0, .call = pmt_unit_abort },
 	{ "detach", "take the server away, keep what waits",
 	  MUST_UNIT, 0, .call = pmt_unit_detach },

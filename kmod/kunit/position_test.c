@@ -375,6 +375,34 @@ static void reset_loses_the_place(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, tape->file, -1);
 }
 
+static void abort_loses_the_place(struct kunit *test)
+{
+	struct pmtm_tape *tape = tape_in(test, &(struct state){ PMTM_EW, 1, 4 });
+	struct pmt_result loaded = { .place = { .generation = 3 } };
+
+	tape->direction = PMTM_WRITING;
+	tape->place.partition = 1;
+	tape->partition_wanted = 1;
+	tape->place.generation = 1;
+	pmtm_forget(tape, 2);
+	KUNIT_EXPECT_TRUE(test, tape->lost);
+	KUNIT_EXPECT_EQ(test, tape->forgot, 2ull);
+	KUNIT_EXPECT_EQ(test, tape->deferred, -EIO);
+	KUNIT_EXPECT_EQ(test, (int)tape->eof, (int)PMTM_NONE);
+	KUNIT_EXPECT_EQ(test, tape->place.lbn, PMT_UNKNOWN);
+	KUNIT_EXPECT_EQ(test, tape->place.partition, 0u);
+	KUNIT_EXPECT_EQ(test, tape->partition_wanted, 0u);
+	KUNIT_EXPECT_EQ(test, tape->place.generation, 2ull);
+	KUNIT_EXPECT_EQ(test, tape->session, 2ull);
+	/* Another volume, by LOAD, begins one; unloaded, none was under way. */
+	pmtm_new_session(tape, &loaded);
+	KUNIT_EXPECT_FALSE(test, tape->lost);
+	tape->place.generation = 4;
+	pmtm_forget(tape, 5);
+	KUNIT_EXPECT_EQ(test, tape->session, 0ull);
+	KUNIT_EXPECT_EQ(test, tape->place.generation, 5ull);
+}
+
 static void new_medium_begins_a_session(struct kunit *test)
 {
 	struct pmtm_tape *tape = tape_in(test, &(struct state){ PMTM_EOD3, 1, 4 });
@@ -455,6 +483,7 @@ static struct kunit_case cases[] = {
 	ROWS(motion, try_row),
 	ROWS(shown, flags),
 	KUNIT_CASE(reset_loses_the_place),
+	KUNIT_CASE(abort_loses_the_place),
 	KUNIT_CASE(new_medium_begins_a_session),
 	KUNIT_CASE(session_in_a_partition),
 	KUNIT_CASE(places_are_counted),

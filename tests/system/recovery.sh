@@ -308,4 +308,103 @@ case_abort() {
 	at 0 0
 }
 
+on_another() { "$@" "image:$T/other.tape?capacity=20M"; }
+
+# Nobody has said where on the other cartridge.
+other_is_kept() {
+	is "$(recs write "$NTAPE" 1000 1)" "0 written, 0 marked, EIO, close EIO" "the writer"
+	is "$(dumpimg "$T/other.tape" | wc -l)" 0 "objects on the other one"
+	ok mt -f "$NTAPE" rewind
+	ok recs write "$NTAPE" 1000 2
+	numbered "$T/other.tape" 2
+}
+
+# The cartridge that the unit was using is given up, with nothing that waits.
+case_abort_and_another() {
+	image_unit
+	ok recs write "$NTAPE" 1000 3
+	stop_server
+	ok pmt abort "$UNIT"
+	on_another serve
+	other_is_kept
+	numbered "$T/a.tape" 3
+}
+
+case_abort_and_another_copy() {
+	new_unit
+	serve "image:$T/a.tape?capacity=20M" "image:$T/b.tape?capacity=20M"
+	ok recs write "$NTAPE" 1000 3
+	ok pmt abort "$UNIT"
+	eventually 20 gone "$SERVER" || fail "the server lives"
+	on_another serve --policy degrade --twins any "image:$T/a.tape"
+	is "$(kept daemon.drive.healthy)" 2 "copies"
+	other_is_kept
+	same_copies "$T/a.tape" "$T/other.tape"
+}
+
+# abort_under SPEC: the unit gets another server, and fd 8 stays open
+abort_under() {
+	ok pmt abort "$UNIT"
+	eventually 20 gone "$SERVER" || fail "the server lives"
+	serve "$1"
+}
+
+write_8() { (printf %s "$1" >&8) 2> /dev/null; }
+nothing_waits() { [ "$(kept waiting)" = 0 ]; }
+
+written_8() {
+	ok write_8 "$1"
+	eventually 20 nothing_waits || fail "it is not executed"
+}
+
+rewind_8() { "$top/build/plain/tests/fuzz/application" perform 6 1 <&8; }
+
+# Who has the tape open is not on the other one before he has positioned.
+case_abort_under_writer() {
+	image_unit
+	exec 8<> "$NTAPE"
+	written_8 111
+	on_another abort_under
+	no write_8 222
+	no write_8 333
+	is "$(dumpimg "$T/other.tape" | wc -l)" 0 "objects on the other one"
+	ok rewind_8
+	written_8 4444
+	# Nor by the next abort, which is another one.
+	abort_under "image:$T/a.tape"
+	no write_8 5
+	exec 8<&-
+	is "$(dumpimg "$T/other.tape" | awk '{ print $2, $3 }' | tr '\n' ' ')" "record 4 " \
+		"the other one"
+	is "$(dumpimg "$T/a.tape" | awk '{ print $2, $3 }' | tr '\n' ' ')" "record 3 " \
+		"the one"
+}
+
+# No mark of the one cartridge is written to the other.
+case_abort_under_close() {
+	image_unit
+	writer_waits
+	on_another abort_under
+	go_on
+	wait "$WRITER"
+	is "$(cat "$T/said")" "3 written, 0 marked, ok, close EIO" "the writer"
+	other_is_kept
+}
+
+# Nor is the same one read on from elsewhere, by who has it open or opens it.
+case_abort_under_reader() {
+	image_unit
+	ok recs write "$NTAPE" 1000 10
+	ok mt -f "$NTAPE" rewind
+	exec 8< "$NTAPE"
+	dd bs=1000 count=4 of="$T/read" <&8 2> /dev/null || fail "nothing is read"
+	abort_under "image:$T/a.tape"
+	no dd bs=1000 count=1 of=/dev/null <&8 2> /dev/null
+	exec 8<&-
+	at -1 -1
+	no dd bs=1000 count=1 of=/dev/null if="$NTAPE" 2> /dev/null
+	ok mt -f "$NTAPE" rewind
+	is "$(recs read "$NTAPE" 1000)" "10 records, 1 marks, ok" "what is read"
+}
+
 main "$@"

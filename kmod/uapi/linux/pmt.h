@@ -27,7 +27,8 @@
  * result that is GOOD: they replace what is kept, or the server that comes would
  * refuse that cartridge.  Nothing but the words is taken from such a result, and
  * no event is sent; without a medium in the unit nothing is.  All other results
- * have medium_flags 0.  The server leaves by close();
+ * have medium_flags 0.  An abort forgets cookie and identity, and ends the
+ * generation: the server that comes may have any medium.  A server leaves by close();
  * the last reference counts (a mapping and a dup'd descriptor are references).
  * Then the unit's recovery time starts, and whoever attaches within it is
  * given the same commands again, from the first one that was not completed.
@@ -181,7 +182,7 @@
 #define PMT_PAGE_AREA		4096		/* bytes before the slots */
 
 /*
- * generation counts loads of one unit, from 1; lbn as READ POSITION counts
+ * generation counts loads and aborts of one unit, from 1; lbn as READ POSITION counts
  * (records and filemarks from the beginning of the partition); file is the
  * number of filemarks before the place, block of records since the last one.
  */
@@ -377,7 +378,8 @@ struct pmt_kept {
 	__u32 tail;		/* next number to be issued */
 	struct pmt_modes modes;
 	struct pmt_place place;	/* after the last completed command */
-	__u64 medium[PMT_MEDIUM_WORDS];	/* all 0: none was seen yet */
+	/* all 0: none was seen yet, or none since an abort */
+	__u64 medium[PMT_MEDIUM_WORDS];
 	__u32 cookie;		/* of the last result; 0 first and after an abort */
 	__u32 reserved;
 };
