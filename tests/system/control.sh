@@ -145,6 +145,17 @@ case_many_units() {
 	is "$(find /dev /sys/class/pmt -name '*pmt[ms]1[0-9][0-9]' | wc -l)" 0 "nodes"
 }
 
+# The ring is only there while a server is.
+case_idle_units_are_small() {
+	local said bytes
+	said=$(units 256) || fail "no 256 units"
+	echo "# $said"
+	bytes=${said#*bytes=}
+	bytes=${bytes%% *}
+	[ "$bytes" -gt 0 ] || fail "$said"
+	[ "$bytes" -lt 65536 ] || fail "a unit takes $bytes bytes"
+}
+
 # The number of a deleted unit can be taken by another one, which knows nothing
 # of the first.
 case_number_again() {
