@@ -172,8 +172,11 @@ static int drive_main(enum fault fault, int n)
 	fflush(stdout);
 	for (int i = 0; fgets(line, sizeof(line), stdin); i++) {
 		bool of_data = fault == NO_LENGTH || fault == HUGE_LENGTH || fault == SHORT_DATA;
-		bool now = i >= n && (!of_data || (!strcmp(line, "read\n") && tape.at < tape.n &&
-						   tape.lengths[tape.at]));
+		/* How far it is to a mark or to the end nobody else may know. */
+		bool told = fault >= PLACE_LBN && fault <= PLACE_BLOCK && !strncmp(line, "space", 5);
+		bool now = i >= n && !told &&
+			   (!of_data || (!strcmp(line, "read\n") && tape.at < tape.n &&
+					 tape.lengths[tape.at]));
 
 		/* Numbers that only make it later are seen with what follows. */
 		take(line, now ? fault : NONE);
