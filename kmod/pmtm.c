@@ -97,6 +97,7 @@ static int pmtm_node_add(struct pmtm_tape *tape, unsigned int index)
 	node->mode = index / 2;
 	node->rewind = index % 2 == 0;
 	device_initialize(&node->dev);
+	device_set_pm_not_required(&node->dev);	/* nothing of it sleeps: no files for that */
 	node->dev.class = as_st ? pmtm_st_class : pmt_class;
 	node->dev.parent = &tape->unit->dev;
 	node->dev.groups = pmtm_node_groups;

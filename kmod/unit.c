@@ -434,6 +434,7 @@ static struct pmt_unit *pmt_unit_make(const struct pmt_personality *personality,
 	strscpy(unit->personality_name, personality->name,
 		sizeof(unit->personality_name));
 	device_initialize(&unit->dev);
+	device_set_pm_not_required(&unit->dev);
 	unit->dev.class = pmt_class;
 	unit->dev.release = pmt_unit_release;
 	unit->dev.devt = pmt_slave_devt + unit->number;
