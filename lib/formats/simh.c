@@ -205,6 +205,27 @@ static int simh_read(struct pmt_tape *tape, uint64_t lbn, void *buffer,
 	return r ? r : o.bad ? -EIO : 0;
 }
 
+/*
+ * A part of a record alone would be no tape, and nobody who is killed here is to leave
+ * one: the medium ends before the first record until that is whole.
+ */
+static int write_first(struct pmt_tape *tape, struct iovec *iov, int count,
+		       const struct pmt_scan_object *o)
+{
+	const uint32_t *word = iov[0].iov_base;
+	uint64_t offset = tape->end;
+	uint32_t end = END_OF_MEDIUM;
+	int r;
+
+	iov[0].iov_base = &end;
+	r = pmt_scan_append(tape, iov, count, o);
+	if (r)
+		return r;
+	r = pmt_tape_pwrite(tape, word, sizeof(*word), offset);
+	tape->broken = tape->broken || r;
+	return r;
+}
+
 static int simh_write(struct pmt_tape *tape, const void *data, size_t length)
 {
 	static const char zero;
@@ -221,7 +242,9 @@ static int simh_write(struct pmt_tape *tape, const void *data, size_t length)
 		{ &word, sizeof(word) },
 	};
 
-	return pmt_scan_append(tape, iov, 4, &o);
+	/* Are there none but marks? */
+	return tape->eod == tape->files ? write_first(tape, iov, 4, &o) :
+					  pmt_scan_append(tape, iov, 4, &o);
 }
 
 static int simh_marks(struct pmt_tape *tape, uint32_t count)

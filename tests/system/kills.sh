@@ -13,7 +13,7 @@ LIMIT=$((60 + ${PMT_KILLS:-20} * 3))
 # None of them is as fast as another.
 three_copies() {
 	serve "image:$T/a.tape?capacity=100M" \
-		"delay?op=write&ms=1|image:$T/b.tape?capacity=100M" \
+		"delay?op=write&ms=1|image:$T/b.tape?capacity=100M&format=simh" \
 		"delay?op=any&ms=1|image:$T/c.tape?capacity=100M"
 }
 

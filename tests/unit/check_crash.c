@@ -688,7 +688,7 @@ static void run(uint32_t marks, int ops)
 	forget(&session);
 	forget_moments();
 	moment()->synced = true;
-	if (!is_checked())
+	if (!is_checked() && marks)
 		do_record(leaf);
 	if (marks)
 		do_marks(leaf, marks, true);
@@ -734,6 +734,15 @@ START_TEST(other_formats)
 }
 END_TEST
 
+/* The first record is not whole before it is one. */
+START_TEST(first_record)
+{
+	srandom(seed + (unsigned int)_i);
+	format = "simh";
+	run(0, 40);
+}
+END_TEST
+
 static void setup(void)
 {
 	folder_make();
@@ -751,6 +760,7 @@ int main(void)
 	tcase_add_loop_test(tests, short_tapes, 0, 3);
 	tcase_add_loop_test(tests, index_blocks, 0, 2);
 	tcase_add_loop_test(tests, other_formats, 0, 4);
+	tcase_add_loop_test(tests, first_record, 0, 4);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }
