@@ -24,6 +24,7 @@
 #define GREETING	"pmt-exec 1"
 #define TIMEOUT_DEFAULT	300		/* s */
 #define DAY		86400
+#define TOO_MUCH	"the program says more than it was asked for"
 
 struct exec {
 	struct pmt_leaf leaf;
@@ -203,7 +204,7 @@ static int exchange(struct exec *e, const void *data, size_t length, unsigned in
 	if (e->wire.fd < 0)
 		return -ENODEV;
 	if (e->wire.from != e->wire.to)
-		return lose(e, "the program says more than it was asked for");
+		return lose(e, TOO_MUCH);
 	e->wire.until = pmt_wire_now() + e->wire.timeout;
 	rc = pmt_wire_send(&e->wire, iov, length ? 2 : 1);
 	if (rc == 0)
@@ -319,7 +320,10 @@ static int take_record(struct exec *e, const struct answer *a, void *buffer, siz
 	rc = pmt_wire_data(&e->wire, buffer, n < size ? n : size);
 	if (rc == 0 && n > size)
 		rc = pmt_wire_data(&e->wire, NULL, n - size);
-	return rc ? lost(e, rc) : 0;
+	if (rc)
+		return lost(e, rc);
+	/* Then who knows which of it is the record. */
+	return e->wire.from == e->wire.to ? 0 : lose(e, TOO_MUCH);
 }
 
 static int exec_read(struct pmt_leaf *leaf, void *buffer, size_t size, size_t *length)
@@ -565,7 +569,7 @@ static int exec_look(struct pmt_leaf *leaf)
 		if (n < 0)
 			lost(e, (int)n);
 		else if (n)
-			lose(e, "the program says more than it was asked for");
+			lose(e, TOO_MUCH);
 	}
 	return 0;
 }

@@ -163,6 +163,14 @@ static void take(const char *line, enum fault fault)
 	answer(word, fault, NULL, 0);
 }
 
+/* How far it is to a mark, or to the end. */
+static bool it_alone_knows(const char *line)
+{
+	unsigned long long n;
+
+	return !strncmp(line, "space", 5) || (sscanf(line, "locate %llu", &n) == 1 && n > tape.n);
+}
+
 /* drive FAULT N: at the first command from number N on that it can be shown at. */
 static int drive_main(enum fault fault, int n)
 {
@@ -172,8 +180,7 @@ static int drive_main(enum fault fault, int n)
 	fflush(stdout);
 	for (int i = 0; fgets(line, sizeof(line), stdin); i++) {
 		bool of_data = fault == NO_LENGTH || fault == HUGE_LENGTH || fault == SHORT_DATA;
-		/* How far it is to a mark or to the end nobody else may know. */
-		bool told = fault >= PLACE_LBN && fault <= PLACE_BLOCK && !strncmp(line, "space", 5);
+		bool told = fault >= PLACE_LBN && fault <= PLACE_BLOCK && it_alone_knows(line);
 		bool now = i >= n && !told &&
 			   (!of_data || (!strcmp(line, "read\n") && tape.at < tape.n &&
 					 tape.lengths[tape.at]));
