@@ -7,7 +7,7 @@
 #
 #	PMT_SEED=N PMT_FUZZ_SECONDS=20 tests/vm/run -t 300 tests/fuzz/application.sh
 
-export LIMIT=$((${PMT_FUZZ_SECONDS:-20} + 180))
+export LIMIT=$((${PMT_FUZZ_SECONDS:-20} + 360))
 
 . "$(dirname "$0")/../system/lib.sh"
 PATH=$top/build/plain/tests/fuzz:$PATH
@@ -39,7 +39,7 @@ $(dmesg | tail -n 3)"
 }
 
 round_trip() {
-	eventually 60 as_new || fail "no tape again: $(cat "$T/reset")
+	eventually 150 as_new || fail "no tape again: $(cat "$T/reset")
 $(pmt status "$UNIT")
 $(holders)"
 	is "$(recs write "$TAPE" 1000-9000 30)" "30 written, 0 marked, ok, close ok" "the writer"
