@@ -11,6 +11,12 @@ same_copies() {
 	diff "$T/1.txt" "$T/2.txt" || fail "the copies differ"
 }
 
+# spoil FILE OFFSET: four bytes there, which are not what was written
+spoil() { printf 'bad!' | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
+
+# Where a native image has the middle of record 4, after four objects of 64 + 1000 bytes.
+native_record_4=$((12288 + 4 * 1064 + 64 + 500))
+
 # all: the error of one copy goes up.
 case_all() {
 	new_unit
@@ -159,14 +165,11 @@ case_read_from_another() {
 
 # A record whose bytes have changed on the disk is not handed out.
 case_damaged_record() {
-	local at
 	new_unit
 	serve "image:$T/a.tape?capacity=10M" "image:$T/b.tape?capacity=10M"
 	ok recs write "$TAPE" 1000 10
 	stop_server
-	# Record 4: 12288, four objects of 64 + 1000 bytes, its header.
-	at=$((12288 + 4 * 1064 + 64 + 500))
-	printf 'XXXX' | dd of="$T/a.tape" bs=1 seek="$at" conv=notrunc status=none
+	spoil "$T/a.tape" "$native_record_4"
 	serve "image:$T/a.tape"
 	script "
 		open 0 npmtm0 r -> ok
@@ -189,7 +192,7 @@ case_verified() {
 	serve "image:$T/a.tape?capacity=10M&format=simh" "image:$T/b.tape?capacity=10M&format=simh"
 	ok recs write "$TAPE" 1000 10
 	stop_server
-	printf 'XXXX' | dd of="$T/b.tape" bs=1 seek=$((4 * 1008 + 4 + 500)) conv=notrunc status=none
+	spoil "$T/b.tape" $((4 * 1008 + 4 + 500))
 	serve "image:$T/a.tape" "image:$T/b.tape"
 	is "$(recs read "$TAPE" 1000)" "10 records, 1 marks, ok" "the reader of one copy"
 	stop_server
@@ -214,8 +217,7 @@ case_bad_block() {
 	serve "image:$T/a.tape?capacity=10M" "image:$T/b.tape?capacity=10M"
 	ok recs write "$TAPE" 1000 10
 	stop_server
-	printf 'XXXX' | dd of="$T/b.tape" bs=1 seek=$((12288 + 4 * 1064 + 64 + 500)) \
-		conv=notrunc status=none
+	spoil "$T/b.tape" "$native_record_4"
 	serve --policy degrade --verify yes "image:$T/a.tape" "image:$T/b.tape"
 	is "$(recs read "$NTAPE" 1000)" "10 records, 1 marks, ok" "the reader"
 	eventually 10 grep -q bad-block "$T/events" || fail "no event"
