@@ -37,20 +37,35 @@ static void pmtm_leave(struct pmtm_tape *tape)
 /* ---- open ---- */
 
 /*
+ * Would it be waited for here?  Where something failed, the rest waits for a look at
+ * it, which may be the only one that is ever taken.
+ */
+static bool pmtm_last_waits(struct pmtm_tape *tape)
+{
+	struct pmt_view view;
+
+	pmt_unit_look(tape->unit, &tape->place, &view);
+	if (view.state != PMT_STATE_SERVED)
+		return true;
+	if (!tape->owed || !view.waiting)
+		return false;
+	if (view.stuck && !pmtm_reap(tape))
+		pmtm_discard(tape);
+	return true;
+}
+
+/*
  * Whoever exited last has left his closing in the ring: it is to be done first,
  * and if it failed, this open is the one that is told.
  */
 static int pmtm_settle_last(struct pmtm_tape *tape, bool nonblock)
 {
 	u32 last = pmt_unit_issued(tape->unit) - 1;
-	struct pmt_view view;
 	int ret;
 
-	pmt_unit_look(tape->unit, &tape->place, &view);
-	if (nonblock && (view.state != PMT_STATE_SERVED ||
-			 (tape->owed && view.waiting)))
-		return -EBUSY;
 	tape->holding = false;
+	if (nonblock && pmtm_last_waits(tape))
+		return -EBUSY;
 	ret = pmt_unit_wait_served(tape->unit);
 	if (!ret)
 		ret = pmtm_wait_done(tape, last, PMT_INTERRUPTIBLE);

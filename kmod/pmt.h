@@ -142,6 +142,7 @@ struct pmt_view {
 	bool early_warning;		/* announced for place */
 	u64 forgot;
 	u32 waiting;			/* issued and not done */
+	bool stuck;			/* until somebody looks at an exception */
 	u32 data_size;
 };
 

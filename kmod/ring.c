@@ -306,6 +306,7 @@ void pmt_unit_look(struct pmt_unit *unit, const struct pmt_place *place,
 		.early_warning = pmt_ring_early_warning(ring, place),
 		.forgot = unit->forgot,
 		.waiting = ring->tail - ring->done,
+		.stuck = pmt_ring_stuck(ring),
 		.data_size = unit->data_size,
 	};
 	unit->stale = false;

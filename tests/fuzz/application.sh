@@ -24,6 +24,15 @@ holders() {
 	done
 }
 
+# What the server does, now and a while later.
+busy() {
+	pmt status --json "$UNIT"
+	grep -H . /proc/"$SERVER"/task/*/{comm,stack,syscall}
+	tail -n 5 "$LOG"
+	sleep 5
+	pmt status "$UNIT"
+}
+
 # Until a process has let go of the node, and the last error was told.
 as_new() { application reset "$UNIT" 2> "$T/reset"; }
 
@@ -40,7 +49,7 @@ $(dmesg | tail -n 3)"
 
 round_trip() {
 	eventually 150 as_new || fail "no tape again: $(cat "$T/reset")
-$(pmt status "$UNIT")
+$(busy)
 $(holders)"
 	is "$(recs write "$TAPE" 1000-9000 30)" "30 written, 0 marked, ok, close ok" "the writer"
 	is "$(recs read "$NTAPE" 1000-9000)" "30 records, 1 marks, ok" "the reader"

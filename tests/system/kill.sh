@@ -193,6 +193,29 @@ case_killed_behind_an_error() {
 	script "open 0 npmtm0 r -> -1 EIO"
 }
 
+# And one who may not wait is told as well: looking is what lets the server go on.
+case_open_behind_an_error() {
+	local dying
+	new_unit
+	serve "delay?op=write&ms=1000|fault?op=write&at=1&error=medium|image:$T/a.tape?capacity=20M"
+	(
+		printf 111 >&8 && printf 222 >&8 && printf 333 >&8
+		echo > "$T/written"
+		exec sleep 60
+	) 8> "$NTAPE" &
+	dying=$!
+	echo "$dying" >> "$T/pids"
+	eventually 20 [ -e "$T/written" ] || fail "the records are not taken"
+	kill -KILL "$dying"
+	eventually 20 gone "$dying"
+	script "open 0 npmtm0 rn -> -1 EBUSY"
+	eventually 20 tt -u "$UNIT" -c medium -e "open 0 npmtm0 rn -> -1 EIO" > /dev/null ||
+		fail "it is not told: $(pmt status "$UNIT")"
+	script "
+		open 0 npmtm0 rn -> ok
+		close 0 -> 0"
+}
+
 only_the_mark_waits() { [ "$(kept waiting)" -le 1 ]; }
 
 # The unit is given up and deleted while its server hangs.
