@@ -54,6 +54,7 @@
 #define EPOCH_BYTES 16
 #define NONCE_BYTES crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
 #define TAG_BYTES crypto_aead_xchacha20poly1305_ietf_ABYTES
+#define NONCES 64u		/* that are drawn at once */
 #define MARKS_MAX 1024u		/* that are gone over, to look */
 #define UNREADABLE_MAX 4u	/* records, too */
 
@@ -86,8 +87,18 @@ struct epoch {
 	uint8_t id[EPOCH_BYTES], before[EPOCH_BYTES];
 };
 
+/*
+ * Drawn ahead by a thread of the pool, as the system call takes as long as encrypting a
+ * kilobyte.  Used once and wiped; nobody else has them, as no thread outlives a fork.
+ */
+struct nonces {
+	uint8_t bytes[NONCES][NONCE_BYTES];
+	unsigned int left;
+};
+
 struct aead {
 	struct pmt_coder coder;
+	struct nonces *nonces;		/* for each thread */
 	struct pmt_keys *keys;
 	char *source;
 	/* Of the tape, under coder.lock: */
@@ -297,13 +308,23 @@ static int aead_prepare(struct pmt_coder *c, struct pmt_cell *cell)
 	return 0;
 }
 
+static void draw_nonce(struct nonces *nonces, uint8_t *nonce)
+{
+	if (!nonces->left) {
+		randombytes_buf(nonces->bytes, sizeof(nonces->bytes));
+		nonces->left = NONCES;
+	}
+	nonces->left--;
+	memcpy(nonce, nonces->bytes[nonces->left], NONCE_BYTES);
+	sodium_memzero(nonces->bytes[nonces->left], NONCE_BYTES);
+}
+
 static int aead_encode(struct pmt_coder *c, struct pmt_cell *cell, unsigned int thread)
 {
 	struct head head;
 
-	(void)thread;
 	memcpy(&head, cell->head, sizeof(head));
-	randombytes_buf(head.nonce, sizeof(head.nonce));
+	draw_nonce(&aead_of(c)->nonces[thread], head.nonce);
 	crypto_aead_xchacha20poly1305_ietf_encrypt_detached(
 		cell->coded + sizeof(head), head.tag, NULL, cell->plain, cell->size,
 		(unsigned char *)&head, AUTHENTICATED, NULL, head.nonce,
@@ -729,10 +750,13 @@ static int aead_open(struct pmt_drive *drive, const struct pmt_spec *spec)
 						   "keyring:... or command:...");
 	aead->source = strdup(source);
 	rc = aead->source ? pmt_keys_read(&aead->keys, source, drive->text) : -ENOMEM;
-	if (rc == 0)
-		rc = pmt_coder_open(&aead->coder, &codec, threads);
+	if (rc == 0) {
+		aead->nonces = calloc(threads, sizeof(*aead->nonces));
+		rc = aead->nonces ? pmt_coder_open(&aead->coder, &codec, threads) : -ENOMEM;
+	}
 	if (rc) {
 		pmt_keys_free(aead->keys);
+		free(aead->nonces);
 		free(aead->source);
 	}
 	forget(aead);
@@ -745,6 +769,7 @@ static void aead_close(struct pmt_drive *drive)
 
 	pmt_coder_close(&aead->coder);
 	pmt_keys_free(aead->keys);
+	free(aead->nonces);
 	free(aead->epochs);
 	free(aead->source);
 }

@@ -48,7 +48,7 @@
 
 #define THREADS_MAX 64
 #define WAKE_BYTES (512u << 10)	/* for less the child is not woken, if more come */
-#define CELLS 16		/* and as many a thread, as waking is dear ... */
+#define CELLS 64		/* and as many a thread, as waking is dear ... */
 #define LARGE_CELLS 2		/* ... but no more than these and two a thread, if they ... */
 #define LARGE_BYTES (1u << 20)	/* ... have this a thread */
 
