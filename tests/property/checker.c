@@ -7,9 +7,11 @@
  * A copy takes no part that the mirror has dropped, which it may only do with one that
  * has failed.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "episode.h"
+#include "internal.h"
 #include "sim.h"
 #include "unit.h"
 
@@ -26,6 +28,7 @@ static struct {
 	bool refused;		/* ENOSPC was told: every other write has it */
 	bool near;		/* of the write that was issued: at early warning */
 	bool changing;		/* volumes */
+	uint32_t cookie;	/* when what is read was asked for */
 	uint32_t before[SIMS];	/* volumes that it had unloaded then */
 	bool out_before[SIMS];
 } model;
@@ -277,6 +280,96 @@ void model_failed(const char *what)
 	check_done();
 }
 
+void model_reads(void)
+{
+	model.cookie = unit.cookie;
+}
+
+/* With verify=yes: what more than half of those have that count and can read. */
+
+static bool votes(unsigned int drive, uint32_t cookie)
+{
+	return !(cookie >> drive & 1) && !(cookie >> (drive + 16) & 1);
+}
+
+static bool same(const struct found *a, const struct found *b)
+{
+	return a->what == b->what &&
+	       (a->what || (a->length == b->length && !memcmp(a->bytes, b->bytes, a->length)));
+}
+
+/* NULL: nobody knows. */
+static const struct found *elect(const struct found *found, uint32_t cookie)
+{
+	unsigned int can_read = 0;
+
+	for (unsigned int i = 0; i < world.n; i++)
+		can_read += votes(i, cookie) && found[i].what != -EIO;
+	for (unsigned int i = 0; i < world.n; i++) {
+		unsigned int with = 0;
+
+		for (unsigned int k = 0; votes(i, cookie) && k < world.n; k++)
+			with += votes(k, cookie) && same(&found[i], &found[k]);
+		if (found[i].what != -EIO && 2 * with > can_read)
+			return &found[i];
+	}
+	return NULL;
+}
+
+static bool answers(const struct found *found, int result, const void *data)
+{
+	if (!found)
+		return result < 0;
+	if (found->what == PMT_AT_MARK)
+		return result == TAPE_MARK;
+	if (found->what == PMT_AT_EOD)
+		return result == TAPE_END;
+	return result == (int)found->length && !memcmp(found->bytes, data, found->length);
+}
+
+static bool can_be_read(const struct found *found)
+{
+	for (unsigned int i = 0; i < world.n; i++)
+		if (votes(i, unit.cookie) && found[i].what != -EIO)
+			return true;
+	return false;
+}
+
+static void count_verified(uint32_t lbn, int result)
+{
+	bool damaged = false;
+
+	for (unsigned int i = 0; i < world.n; i++)
+		damaged = damaged || (votes(i, unit.cookie) && sim_is_damaged(i, lbn));
+	progress->verified++;
+	progress->outvoted += damaged && result >= 0;
+	progress->undecided += damaged && result < 0;
+}
+
+/* A copy may have come while it was read. */
+static void check_verified(int result, const void *data)
+{
+	static struct found found[SIMS];
+	uint32_t lbn = model.at;
+	bool any = false;
+
+	for (unsigned int i = 0; i < world.n; i++) {
+		sim_find(i, lbn, &found[i]);
+		any = any || votes(i, unit.cookie);
+	}
+	if (result < 0 && world.gave_up)
+		return;
+	if (any && !answers(elect(found, model.cookie), result, data) &&
+	    !answers(elect(found, unit.cookie), result, data))
+		fail("read %d at %u, which is not what most copies have", result, lbn);
+	if (result < 0 && can_be_read(found) && tape_place() != lbn)
+		fail("block %u differs, and the place is not before it", lbn);
+	if (any)
+		count_verified(lbn, result);
+	if (result >= 0 && result != TAPE_END)
+		model.at++;
+}
+
 void check_read(int result, const void *data)
 {
 	const struct object *object = &model.tape.objects[model.at];
@@ -285,6 +378,10 @@ void check_read(int result, const void *data)
 	if (model.at >= model.tape.n) {
 		if (model.end_known && result != TAPE_END)
 			fail("read %d behind the end, at %u", result, model.at);
+		return;
+	}
+	if (world.verify) {
+		check_verified(result, data);
 		return;
 	}
 	for (unsigned int i = 0; i < world.n; i++)

@@ -164,6 +164,7 @@ static void read_some(void)
 	int rc = 0;
 
 	for (uint32_t i = fibers_random(8) + 1; i && rc >= 0 && rc != TAPE_END; i--) {
+		model_reads();
 		rc = tape_read(buffer, 2048);
 		trace("read at %u: %d", model_at(), rc);
 		if (tape_place() == PMT_UNKNOWN) {

@@ -12,6 +12,7 @@ struct progress {
 	uint32_t step;
 	uint64_t steps, kills, ends, errors, volumes, dropped, compared;
 	uint64_t rejoins, rejoined;
+	uint64_t verified, outvoted, undecided;	/* records; damaged of a copy */
 	char failure[200];	/* empty: none */
 };
 
@@ -26,7 +27,7 @@ void trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* world.c: the drives, and servers that come and go */
 struct world {
 	unsigned int n, min;
-	bool degrade;
+	bool degrade, verify;
 	char spec[160];
 	uint32_t kill_one_in;
 	bool rejoining;		/* a copy is, as the library has said */
@@ -66,6 +67,7 @@ void model_starts(void);	/* a write or mark is issued: is it at early warning? *
 void check_acknowledged(bool waited, bool in_part);	/* it was told written */
 void check_done(void);		/* what is done is on every copy; at any time */
 void check_exactly(const char *when);	/* and nothing else */
+void model_reads(void);		/* it is about to read here */
 void check_read(int result, const void *data);
 void check_enospc(uint32_t length);
 bool model_may_not_append(void);

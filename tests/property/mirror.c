@@ -150,11 +150,14 @@ int main(int argc, char **argv)
 	printf("seed %llu\n", (unsigned long long)seed);
 	good = survives(many, seed, steps);
 	printf("%llu steps, %llu kills, %llu times the end of a tape, %llu errors, "
-	       "%llu volumes, %llu copies dropped, %llu of %llu rejoined\n",
+	       "%llu volumes, %llu copies dropped, %llu of %llu rejoined, "
+	       "%llu records read from all, %llu damaged ones outvoted, %llu undecided\n",
 	       (unsigned long long)progress->steps, (unsigned long long)progress->kills,
 	       (unsigned long long)progress->ends, (unsigned long long)progress->errors,
 	       (unsigned long long)progress->volumes, (unsigned long long)progress->dropped,
-	       (unsigned long long)progress->rejoined, (unsigned long long)progress->rejoins);
+	       (unsigned long long)progress->rejoined, (unsigned long long)progress->rejoins,
+	       (unsigned long long)progress->verified, (unsigned long long)progress->outvoted,
+	       (unsigned long long)progress->undecided);
 	if (!good)
 		printf("episode %llu failed in step %u: %s\n",
 		       (unsigned long long)progress->seed, progress->step, progress->failure);

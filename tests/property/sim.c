@@ -168,28 +168,83 @@ bool sim_is_bad(unsigned int drive, uint32_t lbn)
 	return one_in && (lbn * 2654435761u + drive * 40503u) % one_in == 0;
 }
 
+static uint32_t damage(unsigned int drive, uint32_t lbn)
+{
+	return (lbn + 1) * 2246822519u ^ (drive + 1) * 3266489917u;
+}
+
+/* Not the first: that tells whose set it is. */
+bool sim_is_damaged(unsigned int drive, uint32_t lbn)
+{
+	const struct contents *tape = &sims[drive].tape;
+	uint32_t one_in = sims[drive].damaged;
+
+	return one_in && lbn && lbn < tape->n && tape->objects[lbn].id &&
+	       !sim_is_bad(drive, lbn) && (damage(drive, lbn) >> 8) % one_in == 0;
+}
+
+static void find_another(uint32_t how, struct found *found)
+{
+	switch (how % 8) {
+	case 0:
+		found->what = PMT_AT_MARK;
+		break;
+	case 1:
+		found->what = PMT_AT_EOD;
+		break;
+	case 2:
+		found->length -= 1 + how % 7;
+		break;
+	case 3:
+		memset(found->bytes + found->length, 0, 7);
+		found->length += 1 + how % 7;
+		break;
+	default:
+		found->bytes[(how >> 3) % found->length] ^= (unsigned char)(1 + how % 255);
+	}
+}
+
+static void find_written(unsigned int drive, uint32_t lbn, struct found *found)
+{
+	const struct contents *tape = &sims[drive].tape;
+	const struct object *object = &tape->objects[lbn];
+
+	found->what = lbn >= tape->n ? PMT_AT_EOD : !object->id ? PMT_AT_MARK : 0;
+	if (!found->what && sim_is_bad(drive, lbn))
+		found->what = -EIO;
+	if (found->what)
+		return;
+	found->length = object->length;
+	record_fill(found->bytes, object->id, object->length);
+}
+
+void sim_find(unsigned int drive, uint32_t lbn, struct found *found)
+{
+	find_written(drive, lbn, found);
+	if (sim_is_damaged(drive, lbn))
+		find_another(damage(drive, lbn) >> 3, found);
+}
+
 static int sim_read(struct pmt_leaf *leaf, void *buffer, size_t size, size_t *length)
 {
 	struct sim_leaf *self = of(leaf);
-	const struct object *object = &self->sim->tape.objects[self->at];
-	char bytes[8192];
+	unsigned int drive = (unsigned int)(self->sim - sims);
+	struct found found;
 
 	if (!take_time(self))
 		return -ENODEV;
-	if (self->at >= self->sim->tape.n)
-		return PMT_AT_EOD;
-	if (object->id && sim_is_bad((unsigned int)(self->sim - sims), self->at)) {
-		self->at++;
-		show(self);
-		return -EIO;
-	}
+	if (self->beside)
+		find_written(drive, self->at, &found);
+	else
+		sim_find(drive, self->at, &found);
+	if (found.what == PMT_AT_EOD)
+		return found.what;
 	self->at++;
 	show(self);
-	if (!object->id)
-		return PMT_AT_MARK;
-	*length = object->length;
-	record_fill(bytes, object->id, object->length);
-	memcpy(buffer, bytes, size < *length ? size : *length);
+	if (found.what)
+		return found.what;
+	*length = found.length;
+	memcpy(buffer, found.bytes, size < *length ? size : *length);
 	return 0;
 }
 

@@ -41,6 +41,7 @@ struct sim {
 	bool tells_room, readable_beside;
 	uint32_t pace;			/* how many others go on meanwhile, at most */
 	uint32_t bad_spots;		/* one of so many records cannot be read; 0 */
+	uint32_t damaged;		/* ... or reads as another, and nobody is told; 0 */
 	uint32_t fail_in, fail_times;	/* writes until it fails; 0: never */
 	bool fail_behind;		/* having written */
 	uint32_t stuck_in;		/* commands until it is stuck; 0: never */
@@ -64,6 +65,16 @@ void record_fill(void *data, uint64_t id, uint32_t length);
 uint64_t record_id(const void *data, uint32_t length);	/* ~0: they are not */
 
 bool sim_is_bad(unsigned int drive, uint32_t lbn);
+
+/* What a drive reads at a place: 0 a record, or as a leaf answers. */
+struct found {
+	int what;
+	uint32_t length;
+	unsigned char bytes[2048];
+};
+
+void sim_find(unsigned int drive, uint32_t lbn, struct found *);
+bool sim_is_damaged(unsigned int drive, uint32_t lbn);
 void sims_begin(void);		/* adds the kind */
 
 #endif

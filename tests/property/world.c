@@ -192,6 +192,15 @@ static void random_drive(unsigned int i)
 	sim->busy = sim->stuck = false;
 	sim->failed = sim->cuts_failed = 0;
 	sim->readable_beside = !fibers_chance(4);
+	sim->damaged = 0;
+}
+
+/* Mostly of one copy. */
+static void random_damage(void)
+{
+	do
+		sims[fibers_random(world.n)].damaged = 1 + fibers_random(12);
+	while (fibers_chance(3));
 }
 
 static void random_spec(void)
@@ -203,20 +212,26 @@ static void random_spec(void)
 					 ",sim:%u", i);
 	used += (size_t)snprintf(world.spec + used, sizeof(world.spec) - used, ")");
 	if (world.degrade)
-		snprintf(world.spec + used, sizeof(world.spec) - used,
-			 "?policy=degrade&min=%u", world.min);
+		used += (size_t)snprintf(world.spec + used, sizeof(world.spec) - used,
+					 "?policy=degrade&min=%u", world.min);
+	if (world.verify)
+		snprintf(world.spec + used, sizeof(world.spec) - used, "%cverify=yes",
+			 world.degrade ? '&' : '?');
 }
 
 void world_begin(void)
 {
 	unit_begin(8u << fibers_random(3));
-	world.n = fibers_chance(3) ? 1 + fibers_random(SIMS) : 2;
+	world.n = fibers_chance(2) ? 1 + fibers_random(SIMS) : 2;
 	world.degrade = fibers_chance(2);
 	world.min = !world.degrade ? world.n : fibers_chance(2) ? 1 : 1 + fibers_random(world.n);
 	world.kill_one_in = fibers_chance(3) ? 100000 : 20 + fibers_random(600);
 	world.gave_up = false;
+	world.verify = fibers_chance(3);
 	for (unsigned int i = 0; i < world.n; i++)
 		random_drive(i);
+	if (world.verify && !fibers_chance(4))
+		random_damage();
 	/* For those that come back. */
 	if (world.degrade && world.min < world.n && fibers_chance(2))
 		sims[fibers_random(world.n)].fail_in = 1 + fibers_random(40);
@@ -224,10 +239,10 @@ void world_begin(void)
 	trace("%s, %u slots", world.spec, unit.ring.slots);
 	for (unsigned int i = 0; i < world.n; i++)
 		trace("sim:%u capacity %llu ew %llu%s, record %u mark %u, pace %u, "
-		      "bad spots 1/%u, fails in %u%s x%u, stuck in %u, cut fails in %u", i,
+		      "bad spots 1/%u, damaged 1/%u, fails in %u%s x%u, stuck in %u, cut fails in %u", i,
 		      (unsigned long long)sims[i].capacity, (unsigned long long)sims[i].ew,
 		      sims[i].tells_room ? " told" : "", sims[i].tape.record_cost,
-		      sims[i].tape.mark_cost, sims[i].pace, sims[i].bad_spots,
+		      sims[i].tape.mark_cost, sims[i].pace, sims[i].bad_spots, sims[i].damaged,
 		      sims[i].fail_in, sims[i].fail_behind ? " behind" : "",
 		      sims[i].fail_times, sims[i].stuck_in, sims[i].cut_fails_in);
 	start();
