@@ -7,7 +7,7 @@
 
 #include "tests.h"
 
-kunit_test_suites(&pmt_position_suite, &pmt_ring_suite);
+kunit_test_suites(&pmt_position_suite, &pmt_options_suite, &pmt_ring_suite);
 
-MODULE_DESCRIPTION("Pseudo magnetic tape: tests of places and of the ring");
+MODULE_DESCRIPTION("Pseudo magnetic tape: tests of places, options and the ring");
 MODULE_LICENSE("GPL");

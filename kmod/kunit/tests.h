@@ -10,6 +10,7 @@
 	{ .name = #table, .run_case = function, .generate_params = table##_gen_params }
 
 extern struct kunit_suite pmt_position_suite;
+extern struct kunit_suite pmt_options_suite;
 extern struct kunit_suite pmt_ring_suite;
 
 #endif
