@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# The table of make bench: medians, spread, ratios and units, of lines whose figures
-# are known; and that lines without sense are not passed over.  bench/transfer: it counts
-# what it has sent, and tells data that did not come back as it was.
+# The table of make bench: medians, spread, ratios, units, and how it grows, of lines whose
+# figures are known; and that lines without sense are not passed over.  bench/transfer: it
+# counts what it has sent, and tells data that did not come back as it was.
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
 tmp=$(mktemp -d)
@@ -37,6 +37,16 @@ is() {
 	line pmtm write 1000000 1000 2 2 40
 	line pmtm write 1000000 1000 1.25 3 1000
 	line tee write 65536 10 1 0 -1
+	line 'mirror of 2' write 1000000 1000 2.5 4 1
+	line 'mirror of 2' write 1000000 1000 2 2 1
+	line 'mirror of 2' write 1000000 1000 4 4 1
+	line 'mirror of 2' write 1000000 1000 5 6 1
+	line 'mirror of 2' write 65536 10 1 0 -1
+	for of in "flat 1 100" "flat 10 100" "flat 10 300" "flat 10 110" "linear 1 5" "linear 8 40" \
+		"grew 1 5" "grew 8 40"; do
+		read -r name x value <<< "$of"
+		printf 'scaling\t%s\tcopies\t%s\t%s\tKiB\t%s\n' "$name" "$x" "$value" "${name/grew/flat}"
+	done
 	printf 'native\tCRC\t123.5\tMB/s\n'
 } > "$tmp/lines"
 
@@ -44,7 +54,7 @@ is() {
 	fail "status $?"
 
 is '.machine' '"one \"machine\""'
-is '.transfers | length' 4
+is '.transfers | length' 6
 of='.transfers[] | select(.kind == "pipe")'
 is "$of | .mb_s" 200
 is "$of | .records_s" 200
@@ -60,11 +70,23 @@ is "$of | .doorbells" 35
 is "$of | .cpu_s_gib" 2.68435
 is '.transfers[] | select(.direction == "read") | .to_pipe' 5
 is '.transfers[] | select(.kind == "tee") | .to_pipe' null
+# round by round: 100, 50, 50, 25 % of the rate; 100, 200, 200, 200 % of the processor time
+is '.to_one_copy' '[{"kind":"mirror of 2","record":1000000,"rate":0.5,"cpu":2}]'
+is '.scaling[] | [.name, .power, .is, .stated]' '["flat",0.04139,"flat","flat"]
+["linear",1,"linear","linear"]
+["grew",1,"linear","flat"]'
+is '.scaling[0].values' '[[1,100],[10,110]]'
 is '.native' '[{"name":"CRC","value":123.5,"unit":"MB/s"}]'
 grep -Eq '^pmtm +write +1000000 B +650 +400 to 1000 +650 +2\.68 +3\.25 +35\.0 +4$' "$tmp/table" ||
 	fail "the table: $(cat "$tmp/table")"
 grep -Eq '^tee +write +64 KiB ' "$tmp/table" || fail "the size: $(cat "$tmp/table")"
-[ "$(grep -c '<polyline' "$tmp/svg")" = 4 ] || fail "the plot: $(cat "$tmp/svg")"
+grep -Eq '^mirror of 2 +1000000 B +-50\.0 % \(-75\.0 % to \+0\.0 %\), \+100\.0 %$' "$tmp/table" ||
+	fail "copies: $(cat "$tmp/table")"
+for line in 'flat, KiB, over copies: 1: 100, 10: 110; x^0.04, flat' \
+	'grew, KiB, over copies: 1: 5.00, 8: 40.0; x^1.00, linear, NOT flat'; do
+	grep -qxF "$line" "$tmp/table" || fail "what scales: $(cat "$tmp/table")"
+done
+[ "$(grep -c '<polyline' "$tmp/svg")" = 5 ] || fail "the plot: $(cat "$tmp/svg")"
 [ "$(grep -c dasharray "$tmp/svg")" = 1 ] || fail "reading in the plot: $(cat "$tmp/svg")"
 
 echo 'pipe	write	100' >> "$tmp/lines"
