@@ -89,6 +89,11 @@ done
 [ "$(grep -c '<polyline' "$tmp/svg")" = 5 ] || fail "the plot: $(cat "$tmp/svg")"
 [ "$(grep -c dasharray "$tmp/svg")" = 1 ] || fail "reading in the plot: $(cat "$tmp/svg")"
 
+# What is beside the plot needs room, too: 17 pixels each.
+for ((i = 1; i <= 40; i++)); do line "kind $i" write 65536 10 1 1 -1; done > "$tmp/many"
+"$top/tests/bench/report" -v svg="$tmp/svg" "$tmp/many" > "$tmp/table"
+grep -Eq '^<svg .* height="711"' "$tmp/svg" || fail "40 lines: $(head -n 1 "$tmp/svg")"
+
 echo 'pipe	write	100' >> "$tmp/lines"
 "$top/tests/bench/report" "$tmp/lines" > "$tmp/table" 2> "$tmp/said" &&
 	fail "a line without figures is passed over"
