@@ -12,7 +12,7 @@
 #			bench-native; bench-long: all record sizes, from 512 B to 16 MiB
 #	make bench-rmt	how fast a drive on another host is, beside other clients
 #	make bench-filters	what compression and encryption cost beside their libraries
-#	make bench-native	what the image format does without the kernel; and bench-filters
+#	make bench-native	what images and mirrors do without the kernel; and bench-filters
 #	make conformance	pmt beside the real st, on both kernels; part of check
 #	make install	DESTDIR=, PREFIX=
 #	make deb	Debian's packages, in build/deb
@@ -183,9 +183,9 @@ bench-filters: setup
 	$(Q)$(MAKE) --no-print-directory $(B)/tests/bench/filters
 	$(Q)tests/bench/filters.sh
 
-# And the image format, CRC; table and JSON in build/bench.
+# And the image format, CRC, mirrors; table and JSON in build/bench.
 bench-native: setup
-	$(Q)$(MAKE) --no-print-directory $(addprefix $(B)/tests/bench/,native filters)
+	$(Q)$(MAKE) --no-print-directory $(addprefix $(B)/tests/bench/,native drive filters)
 	$(Q)tests/bench/bench
 
 conformance-modules:
