@@ -33,6 +33,14 @@ case_exports() {
 	diff "$T/declared" "$T/exported" || fail "declared (<) and exported (>) differ"
 }
 
+# By its name or by that of its part.
+case_page() {
+	local name
+	grep -oE 'Fn pmt_[a-z_]+\*?' "$top/man/libpmt.3" | sed 's/^Fn //; s/\*$/.*/' > "$T/named"
+	exported | grep -vxEf "$T/named" > "$T/left" || return 0
+	fail "not in the page: $(tr '\n' ' ' < "$T/left")"
+}
+
 # It is linked with the library by its name, and says what is wrong.
 case_example() {
 	readelf -d "$bin/examples/memory" > "$T/needed"
