@@ -146,7 +146,7 @@ static void print_help(FILE *to)
 			v->summary);
 	fputs("\n"
 	      "UNIT is a number or a node: 0, /dev/npmtm0; SPEC a drive: pmt-drives(7).\n"
-	      "pmt COMMAND --help shows the options of a command.\n"
+	      "pmt COMMAND --help shows its options.  Exit: 0, 1 failure or damage, 2 usage.\n"
 	      "  -h, --help     this text        -V, --version  the version\n", to);
 }
 

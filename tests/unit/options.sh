@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# The options that --help shows are those of the manual page, both ways, and
-# every help text fits a terminal of 24 lines and 80 columns.
+# The options that --help shows are those of the manual page, both ways, and so
+# are the exit codes; every help text fits a terminal of 24 lines and 80 columns.
 #
 # usage: options.sh [FOLDER OF THE PROGRAMS]
 
@@ -41,6 +41,18 @@ of_page() {
 	} | sort -u
 }
 
+exits_of_help() { tr '\n' ' ' | grep -oE 'Exit: .*' | grep -oE '\b[0-9]\b'; }
+
+exits_of_page() { sed -nE '/^\.Sh EXIT STATUS/,/^\.El/s/^\.It ([0-9])$/\1/p' "$top/man/$1"; }
+
+# check_exits PROGRAM PAGE < HELP
+check_exits() {
+	local told paged
+	told=$(exits_of_help) paged=$(exits_of_page "$2")
+	[ -n "$told" ] || fail "$1 --help shows no exit codes"
+	[ "$told" = "$paged" ] || fail "$1: exit codes of --help: ${told//$'\n'/ }, of its page: ${paged//$'\n'/ }"
+}
+
 # check PROGRAM VERBS PAGE
 check() {
 	local program=$1 verbs=$2 page=$3 texts difference
@@ -55,6 +67,7 @@ check() {
 	[ -n "$(of_help < "$texts")" ] || fail "$program --help shows no options"
 	difference=$(diff <(of_help < "$texts") <(of_page "$page")) ||
 		fail "$program: --help (<) and its page (>) differ:"$'\n'"$difference"
+	check_exits "$program" "$page" <<< "$("$bin/$program" --help)"
 }
 
 verbs=$("$bin/pmt" --help 2>/dev/null | sed -nE 's/^  ([a-z]+) .*/\1/p')
@@ -66,6 +79,7 @@ image=$("$bin/pmt" image --help)
 [ "$(wc -L <<< "$image")" -le 80 ] || fail "pmt image --help is wider than 80 columns"
 difference=$(diff <(of_help <<< "$image") <(of_page pmt-image.1)) ||
 	fail "pmt image: --help (<) and its page (>) differ:"$'\n'"$difference"
+check_exits "pmt image" pmt-image.1 <<< "$image"
 while read -r verb; do
 	grep -q "^\.It Cm $verb\$" "$top/man/pmt-image.1" ||
 		fail "pmt image $verb is not in the page"

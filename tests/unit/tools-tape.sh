@@ -248,9 +248,10 @@ case_bar() {
 	simh $(yes 5000 | head -n 100) m > a.tap
 	"$pmt" verify 'delay?op=read&ms=3|image:a.tap' > said 2>&1 < /dev/null
 	is "$(tr -dc '\r\033' < said | wc -c)" 0 "in a pipe"
-	TERM=xterm script -qec "$pmt verify 'delay?op=read&ms=10|image:a.tap'" typescript \
+	TERM=xterm script -qec "$pmt verify 'delay?op=read&ms=20|image:a.tap'" typescript \
 		> /dev/null < /dev/null
 	ok grep -qaE $'\rverify \\[#+\\.+\\] +[0-9]+%  file 0  [0-9.]+[KM]  [0-9.]+[KM]/s' typescript
+	ok grep -qaE '[KM]/s  0:0[0-9] left' typescript
 	# An image without a drive: as many records as take a while.
 	head -c 1000000 /dev/zero | ok "$pmt" image append --create -r 1 many.tape > /dev/null
 	ok "$pmt" image verify many.tape > said 2>&1 < /dev/null
