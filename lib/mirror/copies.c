@@ -366,13 +366,19 @@ static void find_ends(struct mirror *m)
 			m->copies[i].end = m->copies[m->reader].eod;
 }
 
-/* The unit has seen no cartridge, and nothing was done: this is a load. */
+/*
+ * The unit has seen no cartridge, and nothing was done; or it was told to forget all that,
+ * and knows no place: this is a load.
+ */
 static bool is_fresh(const struct pmt_session *session)
 {
+	const struct pmt_place *place = &session->place;
+
 	for (unsigned int i = 0; i < PMT_MEDIUM_WORDS; i++)
 		if (session->medium[i])
 			return false;
-	return !session->waiting && !session->place.lbn && !session->place.partition;
+	return !session->waiting && !place->partition &&
+	       (!place->lbn || place->lbn == PMT_UNKNOWN);
 }
 
 int mirror_look(struct mirror *m, const struct pmt_session *session)

@@ -277,6 +277,24 @@ case_refused() {
 	like "$(cat "$LOG")" 'twins=any' "the log"
 }
 
+# Also by one that was told to forget, in the middle of a tape; twins are welcome to it.
+case_refused_behind_abort() {
+	two_lengths
+	new_unit
+	serve "image:$T/c.tape?capacity=10M" "image:$T/d.tape?capacity=10M"
+	ok recs write "$NTAPE" 1000 3
+	stop_server
+	ok pmt abort "$UNIT"
+	start_server "image:$T/a.tape" "image:$T/b.tape"
+	eventually 20 gone "$SERVER" || fail "they are served"
+	status 4 wait "$SERVER"
+	like "$(cat "$LOG")" 'no twins, and refused: copy 1 .*a\.tape\) ends at block 8, copy 2' \
+		"the log"
+	serve "image:$T/c.tape" "image:$T/d.tape"
+	ok mt -f "$NTAPE" rewind
+	is "$(recs read "$NTAPE" 1000)" "3 records, 1 marks, ok" "the reader"
+}
+
 case_refused_by_load() {
 	pmt watch --json > "$T/events" 2> /dev/null &
 	echo $! >> "$T/pids"

@@ -62,6 +62,32 @@ START_TEST(other_beginnings_are_refused)
 }
 END_TEST
 
+/* The unit has forgotten what it was using, and where it stood there. */
+START_TEST(refused_behind_an_abort)
+{
+	const struct pmt_place lost = { .generation = 1, .lbn = PMT_UNKNOWN,
+					.file = PMT_UNKNOWN, .block = PMT_UNKNOWN };
+
+	record(a, "one", "two", NULL);
+	record(b, "one", "two", "three", NULL);
+	rig.session.place = lost;
+	ck_refused("copy 1 (mem:a) ends at block 2, copy 2 (mem:b) at block 3");
+	cut_to(b, 2);
+	b->volume.records[0].data[0] = 'O';
+	ck_refused("begins");
+	b->volume.records[0].data[0] = 'o';
+	open_spec("mirror(mem:a,mem:b)");
+	ck_good(rig_op(&rig, PMT_OP_REWIND));
+	expect_text("one");
+	rig_close(&rig);
+	/* What waits was issued for these. */
+	cut_to(b, 1);
+	rig.session.place = lost;
+	rig.session.waiting = true;
+	open_spec("mirror(mem:a,mem:b)");
+}
+END_TEST
+
 /* Longer than what is looked at. */
 START_TEST(a_long_beginning)
 {
@@ -167,6 +193,7 @@ int main(void)
 	tcase_add_checked_fixture(tests, mirrorrig_setup, mirrorrig_teardown);
 	tcase_add_test(tests, ends_of_no_twins_are_refused);
 	tcase_add_test(tests, other_beginnings_are_refused);
+	tcase_add_test(tests, refused_behind_an_abort);
 	tcase_add_test(tests, a_long_beginning);
 	tcase_add_test(tests, what_is_not_refused);
 	tcase_add_test(tests, no_twins_are_refused_by_load);
