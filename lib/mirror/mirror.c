@@ -120,6 +120,7 @@ static void mirror_detach(struct pmt_drive *drive)
 	pthread_mutex_unlock(&m->lock);
 	mirror_end_rejoin(m);
 	pthread_join(m->keeper, NULL);
+	mirror_warn_bad(m);
 	mirror_detach_copies(m);
 	mirror_free_slots(m);
 }

@@ -241,6 +241,8 @@ void mirror_free_slots(struct mirror *m);
 void mirror_note_unread(struct mirror *m, const struct part *part);
 void mirror_forget_bad(struct mirror *m, const struct pmt_place *from);
 void mirror_show_bad(const struct copy *copy, struct json_object *object);
+/* At the end: the next mirror over these copies does not know.  Lock not held. */
+void mirror_warn_bad(const struct mirror *m);
 bool mirror_verifies(const struct mirror *m, const struct pmt_command *cmd);
 void mirror_send_verified(struct mirror *m, struct slot *slot);
 bool mirror_found_alike(const struct mirror *m, const struct slot *slot);

@@ -134,6 +134,24 @@ void mirror_show_bad(const struct copy *copy, struct json_object *object)
 	json_object_object_add(object, "bad_at", list);
 }
 
+void mirror_warn_bad(const struct mirror *m)
+{
+	for (unsigned int i = 0; i < m->n; i++) {
+		const struct copy *copy = &m->copies[i];
+		char text[MIRROR_BAD_LISTED * 22] = "";
+		size_t used = 0;
+
+		for (unsigned int k = 0; k < copy->bad.listed; k++)
+			used += (size_t)snprintf(text + used, sizeof(text) - used, " %" PRIu64,
+						 copy->bad.at[k].lbn);
+		if (copy->bad.count)
+			pmt_log(LOG_WARNING, "copy %u (%s) has bad blocks, %" PRIu64 ", which "
+				"the next server has to find again:%s%s", i + 1,
+				copy->drive->text, copy->bad.count, text,
+				copy->bad.listed < copy->bad.count ? " ..." : "");
+	}
+}
+
 /* Verified reading.  Any thread, with the lock held: */
 
 bool mirror_verifies(const struct mirror *m, const struct pmt_command *cmd)

@@ -207,6 +207,8 @@ case_verified() {
 	serve --verify yes "image:$T/b.tape" "image:$T/a.tape" "image:$T/c.tape"
 	is "$(recs read "$NTAPE" 1000)" "10 records, 1 marks, ok" "the reader of three"
 	is "$(kept 'daemon.drive.children[0].bad_at[0].lbn')" 4 "the bad block"
+	stop_server
+	like "$(cat "$LOG")" 'copy 1 .*b\.tape\) has bad blocks, 1, .* find again: 4' "the log"
 }
 
 # A block that one copy could not read is told of, and is put right by rejoining.

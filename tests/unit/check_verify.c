@@ -236,6 +236,41 @@ START_TEST(what_was_not_read_is_noted)
 }
 END_TEST
 
+static char said[1000];
+
+static void listen_to(int priority, const char *message)
+{
+	(void)priority;
+	if (strstr(message, "has bad blocks"))
+		snprintf(said, sizeof(said), "%s", message);
+}
+
+/* Who serves them next begins with none. */
+START_TEST(bad_blocks_are_told_at_the_end)
+{
+	write_and_rewind("mirror(mem:a,mem:b,mem:c)?verify=yes");
+	b->volume.records[1].data[0] = 'X';
+	b->volume.records[3].data[0] = 'X';
+	expect_text("one");
+	expect_text("two");
+	read_one();
+	expect_text("three");
+	ck_bad(1, 2, 3);
+	pmt_log_set_handler(listen_to);
+	rig_close(&rig);
+	ck_assert_str_eq(said, "copy 2 (mem:b) has bad blocks, 2, which the next server has to "
+			 "find again: 1 3");
+	said[0] = '\0';
+	rig.session.place = (struct pmt_place){ .generation = 1 };
+	open_spec("mirror(mem:a,mem:b,mem:c)?verify=yes");
+	ck_bad(1, 0, PMT_UNKNOWN);
+	rig_close(&rig);
+	ck_assert_str_eq(said, "");
+	rig.session.place = (struct pmt_place){ .generation = 1 };
+	open_spec("mirror(mem:a,mem:b,mem:c)?verify=yes");
+}
+END_TEST
+
 /* No more than so many are kept, and all are counted. */
 START_TEST(many_bad_blocks)
 {
@@ -268,6 +303,7 @@ int main(void)
 	tcase_add_test(tests, verified_in_order);
 	tcase_add_test(tests, verified_blocks);
 	tcase_add_test(tests, what_was_not_read_is_noted);
+	tcase_add_test(tests, bad_blocks_are_told_at_the_end);
 	tcase_add_test(tests, many_bad_blocks);
 	tcase_set_timeout(tests, 60);
 	suite_add_tcase(suite, tests);
