@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * delay: sleeps before the commands that it is told, for tests of what happens
- * meanwhile.  op=NAME (any), ms=N.
+ * meanwhile.  op=NAME (any), ms=N, every=N (1): so many pass, and the last of them sleeps.
  */
 #include <errno.h>
 #include <string.h>
@@ -12,7 +12,8 @@
 struct delay {
 	struct pmt_drive drive;
 	char op[16];
-	uint64_t ms;
+	uint64_t ms, every;
+	uint64_t met;
 };
 
 static int delay_open(struct pmt_drive *drive, const struct pmt_spec *spec)
@@ -28,7 +29,9 @@ static int delay_open(struct pmt_drive *drive, const struct pmt_spec *spec)
 	rc = pmt_spec_number(spec, "ms", 0, 3600 * 1000, &delay->ms);
 	if (rc)
 		return rc == -ENOENT ? pmt_spec_refuse(spec, "ms", "a time") : rc;
-	return pmt_spec_unused(spec);
+	delay->every = 1;
+	rc = pmt_spec_number(spec, "every", 1, INT64_MAX, &delay->every);
+	return rc && rc != -ENOENT ? rc : pmt_spec_unused(spec);
 }
 
 void pmt_delay(uint64_t ms)
@@ -44,8 +47,10 @@ static void delay_execute(struct pmt_drive *drive, struct pmt_request *req)
 {
 	struct delay *delay = (struct delay *)drive;
 
-	if (strcmp(delay->op, "any") == 0 ||
-	    strcmp(delay->op, pmt_op_name(req->cmd.op)) == 0)
+	bool meant = strcmp(delay->op, "any") == 0 ||
+		     strcmp(delay->op, pmt_op_name(req->cmd.op)) == 0;
+
+	if (meant && ++delay->met % delay->every == 0)
 		pmt_delay(delay->ms);
 	pmt_drive_execute(drive->child, req);
 }

@@ -13,9 +13,11 @@
  *	tape, unbuffered	a tape's node that does not rewind; from its beginning, and
  *		written to its filemark.  unbuffered: each write waits for the drives
  *	zeros	the same, of a unit whose drive has records of zeros only
+ *	pauses	as tape
  *
  * Prints, with tabs between: records, bytes, seconds, processor seconds of the whole
- * machine, and doorbells, -1 if it is no unit.
+ * machine, and doorbells, -1 if it is no unit.  Of pauses only the seconds of the write
+ * that took longest.
  *
  * The data is checked when the time is over: a record by its CRC, the last one if it is
  * at hand and the tape's first if not; what went to a unit, whose drive keeps nothing, by
@@ -47,6 +49,7 @@ struct run {
 	uint32_t crc;		/* of the record as it should be */
 	uint64_t records, bytes;
 	double began, seconds;
+	double longest;		/* a record's writing */
 	double cpu;
 	int64_t doorbells;
 };
@@ -131,11 +134,16 @@ static int write_record(const struct run *run, int fd)
 
 static int write_records(struct run *run, int fd)
 {
+	double last, time = now();
 	int rc = 0;
 
-	while (rc == 0 && go_on(run)) {
+	while (rc == 0 && time - run->began < run->wanted) {
 		rc = write_record(run, fd);
 		run->records += rc == 0;
+		last = time;
+		time = now();
+		if (time - last > run->longest)
+			run->longest = time - last;
 	}
 	run->bytes = run->records * run->size;
 	errno = -rc;
@@ -429,6 +437,7 @@ static const struct kind {
 	{ "tape", tape, true, true },
 	{ "unbuffered", unbuffered, true, false },
 	{ "zeros", zeros, true, true },
+	{ "pauses", tape, true, false },
 };
 
 static const struct kind *kind_of(int argc, char **argv)
@@ -468,7 +477,9 @@ int main(int argc, char **argv)
 	if (rc == 3)
 		fprintf(stderr, "transfer: %s %s %s: the data is wrong\n", argv[1], argv[2],
 			argv[3]);
-	if (rc == 0)
+	if (rc == 0 && strcmp(kind->name, "pauses") == 0)
+		printf("%.6f\n", run.longest);
+	else if (rc == 0)
 		printf("%" PRIu64 "\t%" PRIu64 "\t%.6f\t%.2f\t%" PRId64 "\n", run.records,
 		       run.bytes, run.seconds, run.cpu, run.doorbells);
 	return rc;

@@ -48,6 +48,8 @@ is() {
 		printf 'scaling\t%s\tcopies\t%s\t%s\tKiB\t%s\n' "$name" "$x" "$value" "${name/grew/flat}"
 	done
 	printf 'native\tCRC\t123.5\tMB/s\n'
+	printf 'figure\tpause, one fails\t%s\tms\n' 12.5 3 8
+	printf 'figure\tone slow\t98.75\t%%\n'
 } > "$tmp/lines"
 
 "$top/tests/bench/report" -v json="$tmp/json" -v svg="$tmp/svg" "$tmp/lines" > "$tmp/table" ||
@@ -79,6 +81,10 @@ is '.scaling[0].values' '[[1,100],[10,110]]'
 is '.native' '[{"name":"CRC","value":123.5,"unit":"MB/s"}]'
 grep -Eq '^pmtm +write +1000000 B +650 +400 to 1000 +650 +2\.68 +3\.25 +35\.0 +4$' "$tmp/table" ||
 	fail "the table: $(cat "$tmp/table")"
+is '.figures' '[{"name":"pause, one fails","median":8,"unit":"ms","all":[12.5,3,8]},'`
+	`'{"name":"one slow","median":98.75,"unit":"%","all":[98.75]}]'
+grep -Eq '^pause, one fails +8\.00 ms +3\.00 to 12\.5 +3$' "$tmp/table" ||
+	fail "the figures: $(cat "$tmp/table")"
 grep -Eq '^tee +write +64 KiB ' "$tmp/table" || fail "the size: $(cat "$tmp/table")"
 grep -Eq '^mirror of 2 +1000000 B +-50\.0 % \(-75\.0 % to \+0\.0 %\), \+100\.0 %$' "$tmp/table" ||
 	fail "copies: $(cat "$tmp/table")"
@@ -94,6 +100,8 @@ for ((i = 1; i <= 40; i++)); do line "kind $i" write 65536 10 1 1 -1; done > "$t
 "$top/tests/bench/report" -v svg="$tmp/svg" "$tmp/many" > "$tmp/table"
 grep -Eq '^<svg .* height="711"' "$tmp/svg" || fail "40 lines: $(head -n 1 "$tmp/svg")"
 
+printf 'figure\tpause\t\tms\n' | "$top/tests/bench/report" > "$tmp/table" 2>&1 &&
+	fail "a figure without a value is passed over"
 echo 'pipe	write	100' >> "$tmp/lines"
 "$top/tests/bench/report" "$tmp/lines" > "$tmp/table" 2> "$tmp/said" &&
 	fail "a line without figures is passed over"

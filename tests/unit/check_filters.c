@@ -1135,6 +1135,19 @@ static double now(void)
 	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
+START_TEST(delay_delays_some_of_them)
+{
+	open_spec("delay?op=write&ms=50&every=3|mem:a");
+	for (int i = 1; i <= 9; i++) {
+		double begin = now();
+
+		ck_good(rig_write(&rig, "x"));
+		ck_assert_msg((now() - begin >= 0.05) == (i % 3 == 0), "write %d", i);
+		ck_good(rig_marks(&rig, 1));
+	}
+}
+END_TEST
+
 START_TEST(delay_delays_its_command)
 {
 	double begin;
@@ -1358,6 +1371,7 @@ int main(void)
 	tcase_add_test(tests, fault_kills_between_unload_and_its_answer);
 	tcase_add_test(tests, fault_exits);
 	tcase_add_test(tests, delay_delays_its_command);
+	tcase_add_test(tests, delay_delays_some_of_them);
 	tcase_add_loop_test(tests, worker_freezes_until_resume, 0, 2);
 	tcase_add_test(tests, worker_does_at_once);
 	tcase_add_test(tests, worker_does_in_order);
