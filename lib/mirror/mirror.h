@@ -260,6 +260,44 @@ void *mirror_keep(void *mirror);
 /* approach.c */
 void mirror_approach(struct mirror *m);
 
+/* sources.c */
+#define SOURCE_MARK UINT32_MAX
+
+struct source {
+	struct pmt_drive *drive;	/* a second one, of */
+	unsigned int copy;
+	char *data;
+	/* Read last: */
+	enum { SOURCE_UNREAD, SOURCE_OBJECT, SOURCE_END } found;
+	uint32_t length;		/* or SOURCE_MARK */
+};
+
+struct sources {
+	struct mirror *mirror;
+	struct pmt_session own;		/* no unit, no guards */
+	unsigned int from;		/* copies before it cannot read what is next */
+	unsigned int n;
+	struct source of[MIRROR_COPIES_MAX];
+	uint64_t end;			/* where the first of them ends */
+	bool alike;			/* ... and all */
+};
+
+bool mirror_has_source(struct mirror *m);
+/* What has been written since counts, too.  -ENOTSUP: no copy can be read so. */
+int mirror_open_sources(struct sources *s);
+/* The same; other ones, if one was dropped, as it has not what was written since. */
+int mirror_load_sources(struct sources *s);
+void mirror_close_sources(struct sources *s);
+/* NULL and -EBADMSG: the next copy may read it; or -EIO. */
+const struct source *mirror_read_sources(struct sources *s, uint64_t lbn, int *error);
+/* One command; the place is in the sources' own generation. */
+int mirror_ask_beside(const struct pmt_session *own, struct pmt_drive *drive,
+		      struct pmt_request *req, uint64_t lbn);
+/* Why a copy does not rejoin: -EIO.  Lock not held. */
+int mirror_refuse_rejoin(struct mirror *m, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+int mirror_refuse_result(struct mirror *m, const char *who, const struct pmt_request *req);
+
 /* rejoin.c */
 void mirror_note_write(struct mirror *m, const struct pmt_command *cmd);
 bool mirror_is_rejoining(const struct mirror *m);

@@ -40,12 +40,9 @@
 /* What the thread has, beside the mirror. */
 struct work {
 	struct mirror *mirror;
-	struct pmt_drive *source, *target;
-	struct pmt_session own;		/* of source and target: no unit, no guards */
-	char *buffer, *other;
-	uint32_t size;
-	unsigned int from;		/* copies before it cannot read what is next */
-	unsigned int read;		/* the copy that source reads */
+	struct sources sources;
+	struct pmt_drive *target;
+	char *other;
 	bool comparing;			/* what is there was the same so far */
 	bool back;			/* the pass met what was overwritten */
 	time_t told;
@@ -77,171 +74,58 @@ static void tell(struct mirror *m, unsigned int event, const char *format, ...)
 		session->event(session, event, text);
 }
 
-static int refuse(struct mirror *m, const char *format, ...)
+/* One command to the new copy. */
+static int ask(struct work *w, struct pmt_request *req, uint64_t lbn)
 {
-	va_list list;
-
-	va_start(list, format);
-	pthread_mutex_lock(&m->lock);
-	vsnprintf(m->rejoin.reason, sizeof(m->rejoin.reason), format, list);
-	pthread_mutex_unlock(&m->lock);
-	va_end(list);
-	return -EIO;
+	return mirror_ask_beside(&w->sources.own, w->target, req, lbn);
 }
 
-static int refuse_result(struct mirror *m, const char *who, const struct pmt_request *req)
+static bool is_there(struct work *w, uint64_t lbn, const struct source *object)
 {
-	return refuse(m, "%s: %s at block %" PRId64 ": sense key %x, %02x/%02x", who,
-		      pmt_op_name(req->cmd.op), (int64_t)req->cmd.place.lbn, req->result.key,
-		      req->result.asc, req->result.ascq);
-}
-
-/* The source: the first healthy copy that can be read beside being written. */
-
-static void close_source(struct work *w)
-{
-	if (!w->source)
-		return;
-	pmt_drive_detach(w->source);
-	pmt_drive_close(w->source);
-	w->source = NULL;
-}
-
-static int open_reader(struct work *w, const char *spec)
-{
-	_cleanup_free_ char *error = NULL;
-	int rc = pmt_drive_open(&w->source, spec, &error);
-
-	if (rc == 0) {
-		rc = pmt_drive_attach(w->source, &w->own);
-		if (rc)
-			pmt_drive_close(w->source);
-	}
-	if (rc)
-		w->source = NULL;
-	return rc ? refuse(w->mirror, "%s: %s", spec, error ? error : strerror(-rc)) : 0;
-}
-
-static bool is_whole(struct mirror *m, unsigned int copy)
-{
-	bool whole;
-
-	pthread_mutex_lock(&m->lock);
-	whole = m->copies[copy].state == COPY_OK;
-	pthread_mutex_unlock(&m->lock);
-	return whole;
-}
-
-/* Its specification; -ENOTSUP: it is none, or cannot be read so. */
-static int find_source(struct mirror *m, unsigned int copy, char **spec)
-{
-	return is_whole(m, copy) ? pmt_drive_beside(m->copies[copy].drive, spec) : -ENOTSUP;
-}
-
-static bool has_source(struct mirror *m)
-{
-	int rc = -ENOTSUP;
-
-	for (unsigned int i = 0; rc && i < m->n; i++) {
-		_cleanup_free_ char *spec = NULL;
-
-		rc = find_source(m, i, &spec);
-	}
-	return rc == 0;
-}
-
-/* -ENOTSUP: none can. */
-static int open_source(struct work *w)
-{
-	struct mirror *m = w->mirror;
-	int rc = -ENOTSUP;
-
-	close_source(w);
-	for (unsigned int i = w->from; rc && i < m->n; i++) {
-		_cleanup_free_ char *spec = NULL;
-
-		if (find_source(m, i, &spec) == 0)
-			rc = open_reader(w, spec);
-		w->read = i;
-	}
-	return rc;
-}
-
-/* One command; the place is in the work's own generation. */
-static int ask(struct work *w, struct pmt_drive *drive, struct pmt_request *req, uint64_t lbn)
-{
-	req->cmd.place = (struct pmt_place){ .generation = w->own.place.generation,
-					     .lbn = lbn, .file = PMT_UNKNOWN,
-					     .block = PMT_UNKNOWN };
-	pmt_drive_execute(drive, req);
-	return req->result.status;
-}
-
-/* What is at lbn: 1 and a length, 0 end of data, -EIO; mark: length UINT32_MAX. */
-static int read_object(struct work *w, struct pmt_drive *drive, uint64_t lbn, char *buffer,
-		       uint32_t *length)
-{
-	struct pmt_request req = { .cmd = { .op = PMT_OP_READ, .length = w->size },
-				   .data = buffer };
-
-	if (ask(w, drive, &req, lbn) == PMT_STATUS_GOOD) {
-		*length = w->size - (uint32_t)req.result.residue;
-		return 1;
-	}
-	*length = UINT32_MAX;
-	if (req.result.sense & PMT_SENSE_FILEMARK)
-		return 1;
-	if (req.result.key == PMT_KEY_BLANK)
-		return 0;
-	refuse_result(w->mirror, "the good copy", &req);
-	return -EBADMSG;
-}
-
-static bool is_there(struct work *w, uint64_t lbn, uint32_t length)
-{
-	struct pmt_request req = { .cmd = { .op = PMT_OP_READ, .length = w->size },
+	struct pmt_request req = { .cmd = { .op = PMT_OP_READ, .length = PMT_RECORD_MAX },
 				   .data = w->other };
-	int status = ask(w, w->target, &req, lbn);
+	int status = ask(w, &req, lbn);
 
-	if (length == UINT32_MAX)
+	if (object->length == SOURCE_MARK)
 		return req.result.sense & PMT_SENSE_FILEMARK;
-	return status == PMT_STATUS_GOOD && w->size - (uint32_t)req.result.residue == length &&
-	       !memcmp(w->buffer, w->other, length);
+	return status == PMT_STATUS_GOOD &&
+	       PMT_RECORD_MAX - (uint32_t)req.result.residue == object->length &&
+	       !memcmp(object->data, w->other, object->length);
 }
 
-static int write_object(struct work *w, uint64_t lbn, uint32_t length)
+static int write_object(struct work *w, uint64_t lbn, const struct source *object)
 {
-	struct pmt_request req = { .cmd = { .op = PMT_OP_WRITE, .length = length,
+	struct pmt_request req = { .cmd = { .op = PMT_OP_WRITE, .length = object->length,
 					    .flags = PMT_CMD_POSITIONED },
-				   .data = w->buffer };
+				   .data = object->data };
 
-	if (length == UINT32_MAX)
+	if (object->length == SOURCE_MARK)
 		req.cmd = (struct pmt_command){ .op = PMT_OP_WRITE_FILEMARKS, .count = 1,
 						.flags = PMT_CMD_POSITIONED |
 							 PMT_CMD_IMMEDIATE };
-	if (ask(w, w->target, &req, lbn) != PMT_STATUS_GOOD)
-		return refuse_result(w->mirror, "the new copy", &req);
+	if (ask(w, &req, lbn) != PMT_STATUS_GOOD)
+		return mirror_refuse_result(w->mirror, "the new copy", &req);
 	if (req.result.sense & PMT_SENSE_EOM)
-		return refuse(w->mirror, "it is too short: early warning at block %" PRIu64,
-			      lbn);
+		return mirror_refuse_rejoin(w->mirror, "it is too short: early warning at "
+					    "block %" PRIu64, lbn);
 	return 0;
 }
 
 /* 1: copied; 0: end of data; -errno. */
 static int copy_object(struct work *w, uint64_t lbn)
 {
-	uint32_t length;
-	int rc = read_object(w, w->source, lbn, w->buffer, &length);
+	int rc;
+	const struct source *object = mirror_read_sources(&w->sources, lbn, &rc);
 
-	if (rc <= 0)
+	if (!object || object->found == SOURCE_END)
 		return rc;
-	w->comparing = w->comparing && is_there(w, lbn, length);
-	rc = w->comparing ? 0 : write_object(w, lbn, length);
+	w->comparing = w->comparing && is_there(w, lbn, object);
+	rc = w->comparing ? 0 : write_object(w, lbn, object);
 	if (rc)
 		return rc;
 	pthread_mutex_lock(&w->mirror->lock);
 	w->mirror->rejoin.lbn = lbn + 1;
-	w->mirror->rejoin.bytes += length == UINT32_MAX ? 0 : length;
+	w->mirror->rejoin.bytes += object->length == SOURCE_MARK ? 0 : object->length;
 	if (w->mirror->rejoin.slowing && lbn % 2) {
 		w->mirror->rejoin.allowed++;
 		mirror_advance(w->mirror);
@@ -256,13 +140,29 @@ static int copy_object(struct work *w, uint64_t lbn)
  */
 static int write_last(struct work *w, uint64_t end)
 {
-	uint32_t length;
+	const struct source *object;
 	int rc;
 
 	if (!w->comparing || !end)
 		return 0;
-	rc = read_object(w, w->source, end - 1, w->buffer, &length);
-	return rc == 1 ? write_object(w, end - 1, length) : rc;
+	object = mirror_read_sources(&w->sources, end - 1, &rc);
+	return object && object->found != SOURCE_END ? write_object(w, end - 1, object) : rc;
+}
+
+/* What was copied behind a write that failed is cut from the good copies since. */
+static int drop_tail(struct work *w)
+{
+	struct rejoin *r = &w->mirror->rejoin;
+	int rc = 0;
+
+	while (rc == 0 && r->lbn) {
+		const struct source *last = mirror_read_sources(&w->sources, r->lbn - 1, &rc);
+
+		if (!last || last->found != SOURCE_END)
+			break;
+		r->lbn--;
+	}
+	return rc == -EBADMSG ? 0 : rc;
 }
 
 /* The end of data of the good copies is the new one's. */
@@ -271,10 +171,10 @@ static int cut_target(struct work *w, uint64_t lbn)
 	struct pmt_request cut = { .cmd = { .op = PMT_OP_CUT, .flags = PMT_CMD_POSITIONED } };
 	struct pmt_request sync = { .cmd = { .op = PMT_OP_SYNC } };
 
-	if (ask(w, w->target, &cut, lbn) != PMT_STATUS_GOOD)
-		return refuse_result(w->mirror, "the new copy", &cut);
-	if (ask(w, w->target, &sync, lbn) != PMT_STATUS_GOOD)
-		return refuse_result(w->mirror, "the new copy", &sync);
+	if (ask(w, &cut, lbn) != PMT_STATUS_GOOD)
+		return mirror_refuse_result(w->mirror, "the new copy", &cut);
+	if (ask(w, &sync, lbn) != PMT_STATUS_GOOD)
+		return mirror_refuse_result(w->mirror, "the new copy", &sync);
 	return 0;
 }
 
@@ -351,7 +251,7 @@ static int64_t copy_pass(struct work *w)
 	w->back = false;
 	while (rc == 1) {
 		if (is_leaving(m))
-			return refuse(m, "the server stops");
+			return mirror_refuse_rejoin(m, "the server stops");
 		w->back = is_dirty(m, m->rejoin.lbn);
 		if (w->back)
 			return n;
@@ -396,37 +296,20 @@ static void go_back(struct work *w)
 	pthread_mutex_unlock(&m->lock);
 }
 
-/*
- * What has been written since it was opened, too; of another one if it was dropped, as it
- * has not that.
- */
-static int look_again(struct work *w)
-{
-	struct pmt_request load = { .cmd = { .op = PMT_OP_LOAD } };
-
-	if (w->source && !is_whole(w->mirror, w->read))
-		close_source(w);
-	if (!w->source)
-		return open_source(w);
-	if (ask(w, w->source, &load, 0) == PMT_STATUS_GOOD)
-		return 0;
-	return refuse_result(w->mirror, "the good copy", &load);
-}
-
 /* Of the next copy where one cannot read. */
 static int64_t pass(struct work *w)
 {
 	int64_t n;
 
 	do {
-		int rc = look_again(w);
+		int rc = mirror_load_sources(&w->sources);
 
 		if (rc)
-			return rc == -ENOTSUP && w->from ? -EIO : rc;
+			return rc == -ENOTSUP && w->sources.from ? -EIO : rc;
 		n = copy_pass(w);
 		if (n == -EBADMSG || w->back)
-			close_source(w);
-	} while (n == -EBADMSG && ++w->from < w->mirror->n);
+			mirror_close_sources(&w->sources);
+	} while (n == -EBADMSG && ++w->sources.from < w->mirror->n);
 	return n;
 }
 
@@ -491,11 +374,11 @@ static int take_in(struct mirror *m)
 		pmt_drive_detach(copy->drive);
 	rc = mirror_attach_again(m, copy, &session);
 	if (rc)
-		return refuse(m, "attach: %s", strerror(-rc));
+		return mirror_refuse_rejoin(m, "attach: %s", strerror(-rc));
 	pmt_drive_execute(copy->drive, &test);
 	if (test.result.status == PMT_STATUS_GOOD &&
 	    test.result.place.generation > m->place.generation)
-		return refuse(m, "its cartridge is one of this unit's from later");
+		return mirror_refuse_rejoin(m, "its cartridge is one of this unit's from later");
 	copy->word = test.result.medium[0];
 	return 0;
 }
@@ -509,12 +392,15 @@ static int finish(struct work *w)
 
 	if (m->rejoin.dirty < m->rejoin.lbn) {
 		m->rejoin.lbn = m->rejoin.dirty;
-		close_source(w);
+		mirror_close_sources(&w->sources);
 	}
 	m->rejoin.dirty = PMT_UNKNOWN;
 	n = pass(w);
-	rc = n < 0 ? (int)n : write_last(w, m->rejoin.lbn);
-	close_source(w);
+	if (n >= 0 && !w->sources.alike)
+		n = mirror_refuse_rejoin(m, "the good copies do not end alike");
+	rc = n < 0 ? (int)n : drop_tail(w);
+	rc = rc ? rc : write_last(w, m->rejoin.lbn);
+	mirror_close_sources(&w->sources);
 	if (rc == 0)
 		rc = cut_target(w, m->rejoin.lbn);
 	return rc ? rc : take_in(m);
@@ -575,7 +461,7 @@ static int at_new_volume(struct work *w)
 		return rc;
 	pmt_drive_execute(w->target, &cut);
 	if (cut.result.status != PMT_STATUS_GOOD && cut.result.key != PMT_KEY_NOT_READY)
-		return refuse_result(m, "the new copy", &cut);
+		return mirror_refuse_result(m, "the new copy", &cut);
 	return 0;
 }
 
@@ -600,7 +486,8 @@ static bool is_divided(struct work *w, struct pmt_drive *drive)
 {
 	struct pmt_request req = { .cmd = { .op = PMT_OP_PARTITIONS } };
 
-	return ask(w, drive, &req, 0) == PMT_STATUS_GOOD && req.result.residue > 1;
+	return mirror_ask_beside(&w->sources.own, drive, &req, 0) == PMT_STATUS_GOOD &&
+	       req.result.residue > 1;
 }
 
 static int bring_up(struct work *w)
@@ -609,16 +496,16 @@ static int bring_up(struct work *w)
 
 	/* What is in flight now was not noted. */
 	go_back(w);
-	rc = open_source(w);
+	rc = mirror_open_sources(&w->sources);
 	if (rc == -ENOTSUP)
 		return wait_for_unload(w);
 	if (rc)
 		return rc;
-	rc = pmt_drive_attach(w->target, &w->own);
+	rc = pmt_drive_attach(w->target, &w->sources.own);
 	if (rc)
-		return refuse(w->mirror, "attach: %s", strerror(-rc));
-	if (is_divided(w, w->source) || is_divided(w, w->target))
-		return refuse(w->mirror, "a tape has several partitions");
+		return mirror_refuse_rejoin(w->mirror, "attach: %s", strerror(-rc));
+	if (is_divided(w, w->sources.of[0].drive) || is_divided(w, w->target))
+		return mirror_refuse_rejoin(w->mirror, "a tape has several partitions");
 	rc = catch_up(w);
 	if (rc)
 		return rc;
@@ -644,21 +531,20 @@ static void give_up(struct mirror *m)
 static void *rejoin(void *context)
 {
 	struct mirror *m = context;
-	struct work w = { .mirror = m, .size = PMT_RECORD_MAX, .comparing = true,
-			  .target = m->copies[m->rejoin.copy].drive, .told = now() };
+	struct work w = { .mirror = m, .comparing = true, .told = now(),
+			  .target = m->copies[m->rejoin.copy].drive };
 	int rc = -ENOMEM;
 	bool shown;
 
-	w.own.place = (struct pmt_place){ .generation = 1 };
-	w.own.depth = 1;
-	w.buffer = malloc(w.size);
-	w.other = malloc(w.size);
-	if (w.buffer && w.other)
+	w.sources.mirror = m;
+	w.sources.own.place = (struct pmt_place){ .generation = 1 };
+	w.sources.own.depth = 1;
+	w.other = malloc(PMT_RECORD_MAX);
+	if (w.other)
 		rc = bring_up(&w);
 	else
-		refuse(m, "no memory");
-	close_source(&w);
-	free(w.buffer);
+		mirror_refuse_rejoin(m, "no memory");
+	mirror_close_sources(&w.sources);
 	free(w.other);
 	if (rc) {
 		give_up(m);
@@ -742,7 +628,7 @@ static int begin(struct mirror *m, unsigned int copy)
 	m->rejoin.began = now();
 	pthread_mutex_unlock(&m->lock);
 	tell(m, PMT_EVENT_REJOIN_BEGUN, "is brought up to the others");
-	waits = !has_source(m);
+	waits = !mirror_has_source(m);
 	rc = -pthread_create(&m->rejoin.thread, NULL, rejoin, m);
 	m->rejoin.threaded = rc == 0;
 	if (rc)

@@ -233,7 +233,7 @@ static int sim_read(struct pmt_leaf *leaf, void *buffer, size_t size, size_t *le
 
 	if (!take_time(self))
 		return -ENODEV;
-	if (self->beside)
+	if (self->beside && !self->sim->damaged_beside)
 		find_written(drive, self->at, &found);
 	else
 		sim_find(drive, self->at, &found);

@@ -42,6 +42,7 @@ struct sim {
 	uint32_t pace;			/* how many others go on meanwhile, at most */
 	uint32_t bad_spots;		/* one of so many records cannot be read; 0 */
 	uint32_t damaged;		/* ... or reads as another, and nobody is told; 0 */
+	bool damaged_beside;		/* ... also to who brings a copy back */
 	uint32_t fail_in, fail_times;	/* writes until it fails; 0: never */
 	bool fail_behind;		/* having written */
 	uint32_t stuck_in;		/* commands until it is stuck; 0: never */

@@ -193,6 +193,7 @@ static void random_drive(unsigned int i)
 	sim->failed = sim->cuts_failed = 0;
 	sim->readable_beside = !fibers_chance(4);
 	sim->damaged = 0;
+	sim->damaged_beside = false;
 }
 
 /* Mostly of one copy. */
@@ -201,6 +202,23 @@ static void random_damage(void)
 	do
 		sims[fibers_random(world.n)].damaged = 1 + fibers_random(12);
 	while (fibers_chance(3));
+}
+
+/*
+ * One copy comes back from two others at least, which can be read all along: of one alone
+ * nobody could tell that it is damaged.
+ */
+static void damage_sources(void)
+{
+	unsigned int fails = fibers_random(world.n);
+
+	world.degrade = true;
+	world.min = 1;
+	for (unsigned int i = 0; i < world.n; i++) {
+		sims[i].damaged_beside = sims[i].readable_beside = true;
+		sims[i].bad_spots = sims[i].cut_fails_in = 0;
+		sims[i].fail_in = i == fails ? 1 + fibers_random(40) : 0;
+	}
 }
 
 static void random_spec(void)
@@ -230,11 +248,13 @@ void world_begin(void)
 	world.verify = fibers_chance(3);
 	for (unsigned int i = 0; i < world.n; i++)
 		random_drive(i);
-	if (world.verify && !fibers_chance(4))
-		random_damage();
 	/* For those that come back. */
 	if (world.degrade && world.min < world.n && fibers_chance(2))
 		sims[fibers_random(world.n)].fail_in = 1 + fibers_random(40);
+	if (world.verify && !fibers_chance(4))
+		random_damage();
+	if (world.verify && world.n > 2 && fibers_chance(2))
+		damage_sources();
 	random_spec();
 	trace("%s, %u slots", world.spec, unit.ring.slots);
 	for (unsigned int i = 0; i < world.n; i++)
