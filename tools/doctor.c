@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <glob.h>
 #include <grp.h>
+#include <inttypes.h>
 #include <json-c/json.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -125,11 +126,23 @@ static void look_at_node(struct doctor *d, const char *form, uint32_t unit, mode
 
 /* ---- units ---- */
 
+/* What was wrong with it is being put right. */
+static void tell_rejoin(struct doctor *d, uint32_t unit, const char *spec,
+			struct json_object *rejoin)
+{
+	uint64_t lbn = 0, of = 0;
+
+	number_of(rejoin, "lbn", &lbn);
+	number_of(rejoin, "of", &of);
+	tell(d, NULL, "unit %u: copy %s rejoins: %s, %" PRIu64 " of %" PRIu64 " blocks",
+	     unit, spec ? spec : "?", string_of(rejoin, "state"), lbn, of);
+}
+
 static void look_at_drive(struct doctor *d, uint32_t unit, struct json_object *drive)
 {
 	const char *spec = string_of(drive, "spec"), *state = string_of(drive, "state");
 	const char *error = string_of(drive, "error");
-	struct json_object *children, *bad;
+	struct json_object *children, *child, *bad, *rejoin;
 
 	if (json_object_object_get_ex(drive, "bad_blocks", &bad) && json_object_get_int64(bad))
 		tell(d, "pmt rejoin writes the copy anew", "unit %u: copy %s: %s bad block(s)",
@@ -143,8 +156,14 @@ static void look_at_drive(struct doctor *d, uint32_t unit, struct json_object *d
 	if (!json_object_object_get_ex(drive, "children", &children) ||
 	    !json_object_is_type(children, json_type_array))
 		return;
-	for (size_t i = 0; i < json_object_array_length(children); i++)
-		look_at_drive(d, unit, json_object_array_get_idx(children, i));
+	for (size_t i = 0; i < json_object_array_length(children); i++) {
+		child = json_object_array_get_idx(children, i);
+		rejoin = rejoin_of(drive, i);
+		if (rejoin)
+			tell_rejoin(d, unit, string_of(child, "spec"), rejoin);
+		else
+			look_at_drive(d, unit, child);
+	}
 }
 
 static void look_at_server(struct doctor *d, const struct pmt_unit_info *info)

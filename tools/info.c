@@ -123,6 +123,19 @@ bool number_of(struct json_object *object, const char *key, uint64_t *number)
 	return true;
 }
 
+struct json_object *rejoin_of(struct json_object *mirror, size_t number)
+{
+	struct json_object *rejoin;
+	const char *state;
+	uint64_t copy;
+
+	if (!json_object_object_get_ex(mirror, "rejoin", &rejoin) ||
+	    !number_of(rejoin, "copy", &copy) || copy != number + 1)
+		return NULL;
+	state = string_of(rejoin, "state");
+	return state && strcmp(state, "done") && strcmp(state, "failed") ? rejoin : NULL;
+}
+
 void print_json(struct json_object *object)
 {
 	puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |

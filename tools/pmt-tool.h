@@ -78,6 +78,8 @@ void add_place_json(struct json_object *, const struct pmt_place *);
 /* Of an object; NULL and false: there is none. */
 const char *string_of(struct json_object *, const char *key);
 bool number_of(struct json_object *, const char *key, uint64_t *);
+/* Of a mirror, while its copy of that number, from 0, rejoins; or NULL. */
+struct json_object *rejoin_of(struct json_object *mirror, size_t number);
 void print_json(struct json_object *);	/* one line; takes it over */
 struct size_text { char text[24]; };
 struct size_text size_text(uint64_t bytes);

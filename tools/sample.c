@@ -27,20 +27,6 @@ static struct json_object *child_of(struct json_object *drive, size_t i)
 	return json_object_array_get_idx(children, i);
 }
 
-/* Of that copy, if it is under way. */
-static struct json_object *rejoin_of(struct json_object *mirror, size_t number)
-{
-	struct json_object *rejoin;
-	const char *state;
-	uint64_t copy;
-
-	if (!json_object_object_get_ex(mirror, "rejoin", &rejoin) ||
-	    !number_of(rejoin, "copy", &copy) || copy != number + 1)
-		return NULL;
-	state = string_of(rejoin, "state");
-	return state && strcmp(state, "done") && strcmp(state, "failed") ? rejoin : NULL;
-}
-
 static int add_copy(struct sample *s, uint32_t unit, size_t number, struct json_object *top,
 		    struct json_object *rejoin)
 {

@@ -21,4 +21,20 @@ case_units() {
 	pmt doctor --json | jq -e 'map(select(.ok)) | length > 3' > /dev/null || fail "no JSON"
 }
 
+# Of a copy that is on its way back there is nothing to put right; of one that did not come
+# back there is.
+case_rejoins() {
+	new_unit
+	serve --policy degrade "image:$T/a.tape?capacity=10M" \
+		"fault?op=write&at=3&error=medium|image:$T/b.tape?capacity=10M"
+	ok recs write "$NTAPE" 1000 200 > "$T/said"
+	says "BAD +unit $UNIT: copy fault.*b.tape.*: failed" pmt doctor
+	ok pmt rejoin "$UNIT" 2 "delay?op=write&ms=100|image:$T/c.tape?capacity=10M"
+	under_way() { [ "$(kept daemon.drive.rejoin.state)" = copying ]; }
+	eventually 20 under_way || fail "it does not begin: $(pmt status "$UNIT")"
+	says "ok +unit $UNIT: copy .* rejoins: copying, [0-9]+ of [0-9]+ blocks" pmt doctor
+	no grep -q "$UNIT: copy .*failed" <(pmt doctor)
+	under_way || fail "it was too fast to be seen"
+}
+
 main "$@"
