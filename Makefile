@@ -8,8 +8,8 @@
 #	make check-debug	the tests under kernels that check, KASAN and lockdep among it
 #	make check-kernels	the tests under each of Debian's kernels, with the newest
 #	make long	both, for long, the race detector, and the ring's fuzzer
-#	make bench	MB/s of pmt beside pipe, pty, CUSE, TCMU, tgt and tee, in QEMU, and
-#			bench-native; bench-long: all record sizes, from 512 B to 16 MiB
+#	make bench	MB/s of pmt beside pipe, pty, CUSE, TCMU, tgt and tee, in QEMU and in
+#			UML, and bench-native; bench-long: all record sizes, from 512 B to 16 MiB
 #	make bench-rmt	how fast a drive on another host is, beside other clients
 #	make bench-filters	what compression and encryption cost beside their libraries
 #	make bench-native	what images and mirrors do without the kernel; and bench-filters
@@ -167,10 +167,12 @@ long: setup
 	$(Q)$(MAKE) --no-print-directory all system-programs conformance-modules
 	$(Q)tests/long
 
-# Transfers in one boot of the machine, then bench-native; tables in build/bench.
+# Transfers in one boot of each machine, then bench-native; tables in build/bench.
 bench bench-long: setup
-	$(Q)$(MAKE) --no-print-directory all $(addprefix $(B)/tests/bench/,transfer cuse tcmu)
+	$(Q)$(MAKE) --no-print-directory all $(B)/tests/system/units $(addprefix $(B)/tests/bench/,transfer cuse tcmu)
 	$(Q)tests/bench/transfers $(if $(filter bench-long,$@),-l)
+	@echo
+	$(Q)tests/bench/transfers -k uml-fast $(if $(filter bench-long,$@),-l)
 	@echo
 	$(Q)$(MAKE) --no-print-directory bench-native
 

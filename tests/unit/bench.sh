@@ -43,9 +43,9 @@ is() {
 	line 'mirror of 2' write 1000000 1000 5 6 1
 	line 'mirror of 2' write 65536 10 1 0 -1
 	for of in "flat 1 100" "flat 10 100" "flat 10 300" "flat 10 110" "linear 1 5" "linear 8 40" \
-		"grew 1 5" "grew 8 40"; do
+		"grew 1 5" "grew 8 40" "fell 1 9" "fell 2 3"; do
 		read -r name x value <<< "$of"
-		printf 'scaling\t%s\tcopies\t%s\t%s\tKiB\t%s\n' "$name" "$x" "$value" "${name/grew/flat}"
+		printf 'scaling\t%s\tcopies\t%s\t%s\tKiB\t%s\n' "$name" "$x" "$value" "$(sed 's/grew/flat/; s/fell/linear/' <<< "$name")"
 	done
 	printf 'native\tCRC\t123.5\tMB/s\n'
 	printf 'figure\tpause, one fails\t%s\tms\n' 12.5 3 8
@@ -76,7 +76,8 @@ is '.transfers[] | select(.kind == "tee") | .to_pipe' null
 is '.to_one_copy' '[{"kind":"mirror of 2","record":1000000,"rate":0.5,"cpu":2}]'
 is '.scaling[] | [.name, .power, .is, .stated]' '["flat",0.04139,"flat","flat"]
 ["linear",1,"linear","linear"]
-["grew",1,"linear","flat"]'
+["grew",1,"linear","flat"]
+["fell",-1.585,"falls","linear"]'
 is '.scaling[0].values' '[[1,100],[10,110]]'
 is '.native' '[{"name":"CRC","value":123.5,"unit":"MB/s"}]'
 grep -Eq '^pmtm +write +1000000 B +650 +400 to 1000 +650 +2\.68 +3\.25 +35\.0 +4$' "$tmp/table" ||
@@ -89,7 +90,8 @@ grep -Eq '^tee +write +64 KiB ' "$tmp/table" || fail "the size: $(cat "$tmp/tabl
 grep -Eq '^mirror of 2 +1000000 B +-50\.0 % \(-75\.0 % to \+0\.0 %\), \+100\.0 %$' "$tmp/table" ||
 	fail "copies: $(cat "$tmp/table")"
 for line in 'flat, KiB, over copies: 1: 100, 10: 110; x^0.04, flat' \
-	'grew, KiB, over copies: 1: 5.00, 8: 40.0; x^1.00, linear, NOT flat'; do
+	'grew, KiB, over copies: 1: 5.00, 8: 40.0; x^1.00, linear, NOT flat' \
+	'fell, KiB, over copies: 1: 9.00, 2: 3.00; x^-1.58, falls, NOT linear'; do
 	grep -qxF "$line" "$tmp/table" || fail "what scales: $(cat "$tmp/table")"
 done
 [ "$(grep -c '<polyline' "$tmp/svg")" = 5 ] || fail "the plot: $(cat "$tmp/svg")"
