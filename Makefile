@@ -172,7 +172,7 @@ bench bench-long: setup
 	$(Q)$(MAKE) --no-print-directory all $(B)/tests/system/units $(addprefix $(B)/tests/bench/,transfer cuse tcmu)
 	$(Q)tests/bench/transfers $(if $(filter bench-long,$@),-l)
 	@echo
-	$(Q)tests/bench/transfers -k uml-fast $(if $(filter bench-long,$@),-l)
+	$(Q)tests/bench/transfers -k uml-fast $(if $(filter bench-long,$@),-l,-s 0.2)
 	@echo
 	$(Q)$(MAKE) --no-print-directory bench-native
 
