@@ -46,7 +46,6 @@ void pmt_delay(uint64_t ms)
 static void delay_execute(struct pmt_drive *drive, struct pmt_request *req)
 {
 	struct delay *delay = (struct delay *)drive;
-
 	bool meant = strcmp(delay->op, "any") == 0 ||
 		     strcmp(delay->op, pmt_op_name(req->cmd.op)) == 0;
 
