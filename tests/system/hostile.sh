@@ -87,6 +87,7 @@ case_hangup() {
 	new_unit
 	for i in {1..20}; do
 		[ "$SECONDS" -lt 40 ] || break
+		rm -f "$T/said"
 		hostile "$UNIT" hangup > "$T/said" 2> "$T/error" &
 		server=$!
 		echo "$server" >> "$T/pids"
