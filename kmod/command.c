@@ -281,6 +281,7 @@ int pmtm_send(struct pmtm_tape *tape, struct pmt_command *cmd, const void __user
 
 int pmtm_make_room(struct pmtm_tape *tape, u32 length, u32 keep)
 {
+	pmt_unit_let_run(tape->unit);
 	pmtm_reap(tape);
 	while (!pmt_unit_fits(tape->unit, length, keep)) {
 		int ret = pmt_unit_wait_half(tape->unit);

@@ -121,6 +121,7 @@ struct pmt_unit {
 	u64 forgot;			/* the generation that the last abort began; 0 */
 	bool early_warning_sent;
 	bool plugged;			/* see pmt_unit_plug */
+	bool awaits_run;		/* see pmt_unit_let_run */
 	struct pmt_counters counters;
 
 	wait_queue_head_t server_wait;	/* poll of the slave end */
@@ -207,6 +208,8 @@ int pmt_unit_wait_served(struct pmt_unit *unit);
 bool pmt_unit_fits(struct pmt_unit *unit, u32 length, u32 keep);
 int pmt_unit_issue(struct pmt_unit *unit, struct pmt_command *cmd,
 		   const void __user *from);
+void pmt_unit_let_run(struct pmt_unit *unit);
+void pmt_unit_runs(struct pmt_unit *unit);
 void pmt_unit_plug(struct pmt_unit *unit);
 void pmt_unit_unplug(struct pmt_unit *unit);
 void pmt_unit_linger(struct pmt_unit *unit, u32 number);

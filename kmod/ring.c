@@ -374,6 +374,49 @@ int pmt_unit_issue(struct pmt_unit *unit, struct pmt_command *cmd,
 }
 EXPORT_SYMBOL_GPL(pmt_unit_issue);
 
+static bool pmt_unit_keeps_up(struct pmt_unit *unit)
+{
+	bool far;
+
+	spin_lock(&unit->lock);
+	far = !unit->dead && pmt_ring_far_ahead(&unit->store->ring);
+	unit->awaits_run = far;
+	spin_unlock(&unit->lock);
+	return !far;
+}
+
+/*
+ * Before more is issued: a server that was woken and waits for this processor is let
+ * run.  What it works on is in the processor's caches still, and behind it the data
+ * starts over.  It is a hint, for a tick at most: who was woken need not run.
+ */
+void pmt_unit_let_run(struct pmt_unit *unit)
+{
+	if (pmt_unit_keeps_up(unit))
+		return;
+	wait_event_killable_timeout(unit->master_wait, pmt_unit_keeps_up(unit), 1);
+	spin_lock(&unit->lock);
+	unit->awaits_run = false;
+	pmt_ring_catch_up(&unit->store->ring);
+	spin_unlock(&unit->lock);
+}
+EXPORT_SYMBOL_GPL(pmt_unit_let_run);
+
+/* The server runs, for it polls. */
+void pmt_unit_runs(struct pmt_unit *unit)
+{
+	bool awaited;
+
+	spin_lock(&unit->lock);
+	if (unit->store)
+		pmt_ring_runs(&unit->store->ring);
+	awaited = unit->awaits_run;
+	unit->awaits_run = false;
+	spin_unlock(&unit->lock);
+	if (awaited)
+		wake_up_all(&unit->master_wait);
+}
+
 /* What is issued from now on is told to the server at once, by pmt_unit_unplug. */
 void pmt_unit_plug(struct pmt_unit *unit)
 {

@@ -77,6 +77,12 @@ struct pmt_ring {
 	__u64 generation;		/* of the last result */
 	bool frozen;			/* the last that was executed was a CHECK: ... */
 	__u32 exception;		/* ... its number */
+	bool rung;			/* the doorbell, at a server that had parked ... */
+	__u32 rung_seen;		/* ... with these words ... */
+	__u32 rung_cancel;
+	__u32 rung_data;		/* ... when data_tail was this */
+	bool stale;			/* who was a server may still move data ... */
+	__u32 stale_end;		/* ... at positions before this */
 };
 
 static inline __u32 pmt_ring_slot(const struct pmt_ring *ring, __u32 number)
@@ -126,6 +132,17 @@ static inline void pmt_ring_init(struct pmt_ring *ring, void *commands,
 }
 
 /*
+ * What somebody else was told may be under way still, by a transfer to or from these
+ * pages: for a lap no page is used before all others were.
+ */
+static inline void pmt_ring_distrust(struct pmt_ring *ring)
+{
+	ring->rung = false;
+	ring->stale = true;
+	ring->stale_end = ring->data_tail + ring->data_size;
+}
+
+/*
  * Another page of the server's, zeroed, before anybody has it.  Where the end is
  * near was said of the medium, and stays said.
  */
@@ -137,6 +154,7 @@ static inline void pmt_ring_renew(struct pmt_ring *ring, void *results)
 	server->done = ring->done;
 	server->seen = ring->done;
 	server->cancel_seen = ring->cancel;
+	pmt_ring_distrust(ring);
 	ring->server = server;
 	ring->answers = (void *)((char *)results + PMT_PAGE_AREA);
 }
@@ -179,6 +197,53 @@ static inline __u32 pmt_ring_waiting(const struct pmt_ring *ring)
 }
 
 /*
+ * Does the server sleep, has not seen all, and was not woken yet?  One that was may not
+ * have run since: its words are those that it parked with, and it can not park with them
+ * again, as there is more.  Behind (C).
+ */
+static inline bool pmt_ring_rings(struct pmt_ring *ring)
+{
+	__u32 seen, cancel;
+
+	if (!READ_ONCE(ring->server->parked))
+		return false;
+	seen = READ_ONCE(ring->server->seen);
+	cancel = READ_ONCE(ring->server->cancel_seen);
+	if (seen == ring->tail && cancel == ring->cancel)
+		return false;
+	if (ring->rung && seen == ring->rung_seen && cancel == ring->rung_cancel)
+		return false;
+	ring->rung = true;
+	ring->rung_seen = seen;
+	ring->rung_cancel = cancel;
+	ring->rung_data = ring->data_tail;
+	return true;
+}
+
+/* The server runs: to wake it is not in vain. */
+static inline void pmt_ring_runs(struct pmt_ring *ring)
+{
+	ring->rung = false;
+}
+
+/*
+ * Was the server woken, and has not run while a quarter of the data area was issued?
+ * Then it waits for a processor, most likely for this one.
+ */
+static inline bool pmt_ring_far_ahead(const struct pmt_ring *ring)
+{
+	return ring->rung && READ_ONCE(ring->server->parked) &&
+	       READ_ONCE(ring->server->seen) == ring->rung_seen &&
+	       ring->data_tail - ring->rung_data >= ring->data_size / 4;
+}
+
+/* It was given time to. */
+static inline void pmt_ring_catch_up(struct pmt_ring *ring)
+{
+	ring->rung_data = ring->data_tail;
+}
+
+/*
  * Give the command to the server; its data is at pmt_ring_offset() and
  * pmt_ring_fits() said yes.  True: the server sleeps, wake it.
  */
@@ -196,7 +261,7 @@ static inline bool pmt_ring_issue(struct pmt_ring *ring, struct pmt_command *cmd
 	ring->tail++;
 	smp_store_release(&ring->kernel->tail, ring->tail);	/* (A) */
 	smp_mb();						/* (C) */
-	return READ_ONCE(ring->server->parked);
+	return pmt_ring_rings(ring);
 }
 
 /* Does the server sleep, and has not seen all that was issued? */
@@ -214,7 +279,7 @@ static inline bool pmt_ring_cancel(struct pmt_ring *ring, __u32 number)
 	ring->cancel = number;
 	smp_store_release(&ring->kernel->cancel, number);
 	smp_mb();						/* (C) */
-	return READ_ONCE(ring->server->parked);
+	return pmt_ring_rings(ring);
 }
 
 /* How many records a READ or WRITE is. */
@@ -324,10 +389,28 @@ static inline void pmt_ring_give_up(struct pmt_ring *ring)
 		res->number = ring->done++;
 		res->status = PMT_STATUS_CANCELLED;
 	}
+	pmt_ring_distrust(ring);
 	ring->frozen = false;
 	ring->cancel = ring->tail;
 	WRITE_ONCE(ring->kernel->cancel, ring->tail);
 	WRITE_ONCE(ring->server->done, ring->tail);
+}
+
+/*
+ * All are done, and forgotten.  The data starts over: with a server that keeps up the
+ * first pages are used again and again, which processors have at hand, and not all of
+ * them in turn.
+ */
+static inline void pmt_ring_start_over(struct pmt_ring *ring)
+{
+	__u32 align = ring->data_size;
+
+	if (ring->stale && pmt_before(ring->data_tail, ring->stale_end))
+		align = PMT_DATA_PAGE;
+	else
+		ring->stale = false;
+	ring->data_tail = (ring->data_tail + align - 1) & ~(align - 1);
+	ring->data_head = ring->data_tail;
 }
 
 /* Forget the oldest result; its slot and data are free. */
@@ -335,10 +418,8 @@ static inline void pmt_ring_retire(struct pmt_ring *ring)
 {
 	ring->data_head = ring->data_end[pmt_ring_slot(ring, ring->head)];
 	ring->head++;
-	if (ring->head == ring->tail) {
-		ring->data_tail = pmt_ring_data_start(ring, PMT_DATA_PAGE);
-		ring->data_head = ring->data_tail;
-	}
+	if (ring->head == ring->tail)
+		pmt_ring_start_over(ring);
 	/* It may not lag so far behind that the comparison of numbers turns. */
 	if ((__s32)(ring->head - ring->cancel) > PMT_CANCEL_LAG) {
 		ring->cancel = ring->head;

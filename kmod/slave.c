@@ -273,6 +273,7 @@ static void pmt_unit_serve(struct pmt_unit *unit, struct pmt_attach *attach)
 	WRITE_ONCE(ring->server->seen, ring->done);
 	WRITE_ONCE(ring->server->cancel_seen, ring->cancel);
 	WRITE_ONCE(ring->server->parked, 0);
+	ring->rung = false;
 	/* The last one may have died while it wrote it. */
 	if (READ_ONCE(ring->server->ew.seq) & 1)
 		WRITE_ONCE(ring->server->ew.seq, 0);
@@ -455,6 +456,7 @@ static __poll_t pmt_slave_poll(struct file *file, poll_table *wait)
 	if (slave->revoked || READ_ONCE(unit->dead)) {
 		mask = EPOLLHUP | EPOLLERR;
 	} else {
+		pmt_unit_runs(unit);
 		ring = &slave->store->ring;
 		if (READ_ONCE(ring->kernel->tail) != READ_ONCE(ring->server->seen) ||
 		    READ_ONCE(ring->kernel->cancel) !=

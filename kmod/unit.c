@@ -109,7 +109,10 @@ static void pmt_server_ends(struct pmt_unit *unit)
 {
 	lockdep_assert_held(&unit->lock);
 	pmt_unit_collect(unit);
-	if (unit->state != PMT_STATE_SERVED || !pmt_ring_stuck(&unit->store->ring))
+	if (unit->state != PMT_STATE_SERVED)
+		return;
+	pmt_ring_distrust(&unit->store->ring);
+	if (!pmt_ring_stuck(&unit->store->ring))
 		return;
 	pmt_ring_give_up(&unit->store->ring);
 	unit->stale = true;

@@ -130,6 +130,24 @@ static void empty_is_whole(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pmt_ring_offset(ring, DATA) % PMT_DATA_PAGE, 0u);
 }
 
+/* A server that keeps up has the same pages again, not all in turn. */
+static void empty_starts_over(struct kunit *test)
+{
+	struct pmt_ring *ring = new_ring(test);
+	struct pmt_result res;
+
+	KUNIT_EXPECT_EQ(test, issue(ring, PMT_OP_WRITE, 1000), 0u);
+	KUNIT_EXPECT_NE(test, issue(ring, PMT_OP_WRITE, 1000), 0u);
+	res = good(ring);
+	KUNIT_EXPECT_EQ(test, answer(ring, &res), 1);
+	pmt_ring_retire(ring);
+	KUNIT_EXPECT_NE(test, pmt_ring_offset(ring, 1000), 0u);
+	res = good(ring);
+	KUNIT_EXPECT_EQ(test, answer(ring, &res), 1);
+	pmt_ring_retire(ring);
+	KUNIT_EXPECT_EQ(test, pmt_ring_offset(ring, 1000), 0u);
+}
+
 /* ---- what is believed of a server ---- */
 
 struct belief {
@@ -314,6 +332,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(data_fits_to_the_byte),
 	KUNIT_CASE(data_goes_round),
 	KUNIT_CASE(empty_is_whole),
+	KUNIT_CASE(empty_starts_over),
 	ROWS(beliefs, believed),
 	KUNIT_CASE(done_beyond_what_was_issued),
 	KUNIT_CASE(exception_and_cancel),

@@ -229,6 +229,42 @@ START_TEST(no_byte_has_two_owners)
 }
 END_TEST
 
+/* One record, done and forgotten: where the next one goes. */
+static __u32 next_offset(__u32 length)
+{
+	__u32 n = issue(PMT_OP_WRITE, length);
+	struct pmt_result res = good(n);
+
+	pmt_view_answer(&rig.view, &res);
+	pmt_view_publish(&rig.view, n + 1, false);
+	ck_assert_int_eq(pmt_ring_collect(&rig.ring), 1);
+	pmt_ring_retire(&rig.ring);
+	return pmt_ring_offset(&rig.ring, length);
+}
+
+/*
+ * An empty ring starts over; but not before all its pages were used, when those at the
+ * beginning may be in the hands of one who was a server.
+ */
+START_TEST(starts_over_but_not_behind_another_server)
+{
+	struct pmt_server_page *next = area(PMT_PAGE_AREA + SLOTS * sizeof(struct pmt_result));
+
+	ck_assert_uint_eq(next_offset(5000), 0);
+	ck_assert_uint_eq(next_offset(5000), 0);
+	pmt_ring_renew(&rig.ring, next);
+	rig.view.server = next;
+	rig.view.results = (void *)((char *)next + PMT_PAGE_AREA);
+	for (__u32 at = 8192; at != DATA; at += 8192)
+		ck_assert_uint_eq(next_offset(5000), at);
+	ck_assert_uint_eq(next_offset(5000), 0);
+	ck_assert_uint_eq(next_offset(5000), 0);
+	pmt_ring_give_up(&rig.ring);
+	ck_assert_uint_eq(next_offset(5000), 8192);
+	free(next);
+}
+END_TEST
+
 /* ---- doorbells: rung for a side that sleeps, and only then ---- */
 
 START_TEST(server_is_woken_only_when_parked)
@@ -241,6 +277,80 @@ START_TEST(server_is_woken_only_when_parked)
 	ck_assert(pmt_ring_issue(&rig.ring, &cmd));
 	pmt_view_unpark(&rig.view);
 	ck_assert(!pmt_ring_issue(&rig.ring, &cmd));
+}
+END_TEST
+
+/* It was woken for the first one, and will see them all. */
+START_TEST(server_is_woken_once_for_each_time_it_parks)
+{
+	struct pmt_command cmd = command(PMT_OP_REWIND, 0);
+
+	ck_assert(pmt_view_park(&rig.view, 1, 1));
+	ck_assert(pmt_ring_issue(&rig.ring, &cmd));
+	ck_assert(!pmt_ring_issue(&rig.ring, &cmd));
+	ck_assert(!pmt_ring_cancel(&rig.ring, cmd.number));
+	pmt_view_unpark(&rig.view);
+	ck_assert(!pmt_view_park(&rig.view, cmd.number, 1));
+	ck_assert(pmt_view_park(&rig.view, cmd.number + 1, cmd.number));
+	ck_assert(pmt_ring_cancel(&rig.ring, cmd.number + 1));
+	ck_assert(!pmt_view_park(&rig.view, cmd.number + 1, cmd.number));
+	ck_assert(pmt_view_park(&rig.view, cmd.number + 1, cmd.number + 1));
+	ck_assert(pmt_ring_issue(&rig.ring, &cmd));
+	ck_assert(!pmt_ring_issue(&rig.ring, &cmd));
+}
+END_TEST
+
+/*
+ * It parked between a command and the look at its flag, and has seen it: what it sleeps
+ * with is true, and it is woken for the next one.
+ */
+START_TEST(server_that_has_seen_all_is_not_woken)
+{
+	struct pmt_command cmd = command(PMT_OP_REWIND, 0);
+
+	pmt_ring_issue(&rig.ring, &cmd);
+	ck_assert(pmt_view_park(&rig.view, cmd.number + 1, 1));
+	ck_assert(!pmt_ring_rings(&rig.ring));
+	ck_assert(!pmt_ring_unseen(&rig.ring));
+	ck_assert(pmt_ring_issue(&rig.ring, &cmd));
+}
+END_TEST
+
+/* One that was woken, and does not come to run before much was issued for it. */
+START_TEST(server_that_does_not_run_is_noticed)
+{
+	ck_assert(pmt_view_park(&rig.view, 1, 1));
+	issue(PMT_OP_WRITE, DATA / 8);
+	issue(PMT_OP_WRITE, DATA / 8);
+	ck_assert(!pmt_ring_far_ahead(&rig.ring));
+	issue(PMT_OP_WRITE, DATA / 8);
+	ck_assert(pmt_ring_far_ahead(&rig.ring));
+	pmt_ring_catch_up(&rig.ring);
+	ck_assert(!pmt_ring_far_ahead(&rig.ring));
+	issue(PMT_OP_WRITE, DATA / 4);
+	ck_assert(pmt_ring_far_ahead(&rig.ring));
+	pmt_view_unpark(&rig.view);
+	ck_assert(!pmt_ring_far_ahead(&rig.ring));
+	WRITE_ONCE(rig.ring.server->parked, 1);
+	pmt_ring_runs(&rig.ring);
+	ck_assert(!pmt_ring_far_ahead(&rig.ring));
+}
+END_TEST
+
+/* The next server's words may be those that the last one was rung at with. */
+START_TEST(another_server_is_woken)
+{
+	struct pmt_command cmd = command(PMT_OP_REWIND, 0);
+	struct pmt_server_page *next = area(sizeof(*next));
+	__u32 n = rig.ring.tail;
+
+	ck_assert(pmt_view_park(&rig.view, n, n));
+	ck_assert(pmt_ring_issue(&rig.ring, &cmd));
+	pmt_ring_renew(&rig.ring, next);
+	next->seen = next->cancel_seen = n;
+	next->parked = 1;
+	ck_assert(pmt_ring_issue(&rig.ring, &cmd));
+	free(next);
 }
 END_TEST
 
@@ -659,7 +769,12 @@ int main(void)
 	tcase_add_test(tc, says_what_waits);
 	tcase_add_test(tc, largest_record_always_fits_an_empty_ring);
 	tcase_add_test(tc, no_byte_has_two_owners);
+	tcase_add_test(tc, starts_over_but_not_behind_another_server);
 	tcase_add_test(tc, server_is_woken_only_when_parked);
+	tcase_add_test(tc, server_is_woken_once_for_each_time_it_parks);
+	tcase_add_test(tc, server_that_has_seen_all_is_not_woken);
+	tcase_add_test(tc, server_that_does_not_run_is_noticed);
+	tcase_add_test(tc, another_server_is_woken);
 	tcase_add_test(tc, a_parked_server_has_not_seen_all);
 	tcase_add_test(tc, cancel_wakes_a_parked_server);
 	tcase_add_test(tc, master_is_woken_only_for_its_number);

@@ -138,7 +138,9 @@
  *
  * The server sleeps in poll(): POLLIN when tail != seen or cancel !=
  * cancel_seen (it writes seen and cancel_seen itself), POLLHUP when the unit
- * took the slave end away or is gone.  It rings by PMT_IOC_KICK when asleep is
+ * took the slave end away or is gone.  It is woken once for the seen and
+ * cancel_seen that it parked with: those who issue more before it runs do not
+ * ring again.  It rings by PMT_IOC_KICK when asleep is
  * set and done - wake >= 0, or when asleep is set and it has published a CHECK:
  * whoever sleeps must look at it, as the queue stands still until then.
  *
