@@ -878,6 +878,19 @@ static void pages_gone(int number)
 	_exit(DAEMON_TAKEN);
 }
 
+/*
+ * A thread that is woken for a record does not take the processor from who writes: if
+ * they have one between them, the ring fills meanwhile, and then each thread is woken
+ * once for many records.  What somebody else has chosen stays.
+ */
+static void yield_to_writer(void)
+{
+	const struct sched_param none = { 0 };
+
+	if (sched_getscheduler(0) == SCHED_OTHER && sched_setscheduler(0, SCHED_BATCH, &none) < 0)
+		daemon_log(LOG_WARNING, "the scheduling policy stays as it is: %m");
+}
+
 static int set_up(struct daemon *d)
 {
 	struct sigaction gone = { .sa_handler = pages_gone };
@@ -904,6 +917,7 @@ static int set_up(struct daemon *d)
 	d->keep = keep_new();
 	if (!d->keep)
 		return -ENOMEM;
+	yield_to_writer();
 	return -pthread_create(&d->thread, NULL, serve, d);
 }
 

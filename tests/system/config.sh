@@ -47,4 +47,20 @@ case_created() {
 	stop_server
 }
 
+idle() { exec chrt -i 0 tape-mirror "$@"; }
+
+# It does not take the processor from who writes, whichever thread of it is woken; but
+# what its administrator has chosen stays.
+case_scheduling() {
+	new_unit
+	serve null: null:
+	ok chrt -a -p "$SERVER"
+	is "$(chrt -a -p "$SERVER" | grep -c 'policy: SCHED_BATCH')" \
+		"$(chrt -a -p "$SERVER" | grep -c policy)" "threads that yield to a writer"
+	stop_server
+	DAEMON=idle serve null:
+	says SCHED_IDLE chrt -p "$SERVER"
+	stop_server
+}
+
 main "$@"
