@@ -220,7 +220,7 @@ static inline bool pmt_ring_rings(struct pmt_ring *ring)
 	return true;
 }
 
-/* The server runs: to wake it is not in vain. */
+/* The server runs: what is issued from now on rings again, if it parks. */
 static inline void pmt_ring_runs(struct pmt_ring *ring)
 {
 	ring->rung = false;
@@ -237,7 +237,7 @@ static inline bool pmt_ring_far_ahead(const struct pmt_ring *ring)
 	       ring->data_tail - ring->rung_data >= ring->data_size / 4;
 }
 
-/* It was given time to. */
+/* It was given time to run, which it did not: more may be issued. */
 static inline void pmt_ring_catch_up(struct pmt_ring *ring)
 {
 	ring->rung_data = ring->data_tail;
