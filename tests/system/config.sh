@@ -54,7 +54,7 @@ idle() { exec chrt -i 0 tape-mirror "$@"; }
 case_scheduling() {
 	new_unit
 	serve null: null:
-	ok chrt -a -p "$SERVER"
+	says SCHED_BATCH chrt -p "$SERVER"
 	is "$(chrt -a -p "$SERVER" | grep -c 'policy: SCHED_BATCH')" \
 		"$(chrt -a -p "$SERVER" | grep -c policy)" "threads that yield to a writer"
 	stop_server
