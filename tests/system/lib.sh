@@ -70,8 +70,9 @@ eventually() {
 	done
 }
 
-# gone PID: it has ended, whether it was reaped or not; not while it exits
-gone() { ! grep -qs '^State:.[^ZX]' "/proc/$1/status"; }
+# gone PID: it has ended with all its threads, whether it was reaped or not; not while it
+# exits
+gone() { ! grep -qs '^State:.[^ZX]' "/proc/$1"/task/*/status; }
 
 # sleeps PID: it waits in the kernel
 sleeps() { grep -qs '^State:.[SD]' "/proc/$1/status"; }

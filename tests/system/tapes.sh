@@ -12,7 +12,6 @@ LIMIT=200
 # drives BYTES EW...: drives with blank cartridges of such capacity; A and B
 drives() {
 	local i=0
-	[ "${PMT_VM:-}" != uml ] || skip "a write of st's fails under UML by EBUSY"
 	oracle $(($# / 2))
 	A=${NODES[0]} B=${NODES[1]:-}
 	while [ $# != 0 ]; do

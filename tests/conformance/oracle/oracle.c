@@ -1114,6 +1114,8 @@ static int oracle_probe(struct platform_device *pdev)
 	if (!o)
 		return -ENOMEM;
 	o->dev = &pdev->dev;
+	/* No DMA: where the kernel has none, the host would take no sector at once. */
+	o->dev->dma_mask = NULL;
 	mutex_init(&o->lock);
 	ctl_blank(o, NULL);
 	ret = make_parts(o);
