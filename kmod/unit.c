@@ -21,6 +21,7 @@ DEFINE_MUTEX(pmt_units_lock);
 static DEFINE_XARRAY_ALLOC(pmt_units);
 static LIST_HEAD(pmt_personalities);		/* pmt_units_lock */
 static DECLARE_WAIT_QUEUE_HEAD(pmt_units_gone);
+static unsigned int pmt_units_left;		/* not released; pmt_units_gone.lock */
 static dev_t pmt_slave_devt;
 
 struct class *pmt_class;
@@ -29,14 +30,13 @@ EXPORT_SYMBOL_GPL(pmt_class);
 static void pmt_unit_release(struct device *dev)
 {
 	struct pmt_unit *unit = container_of(dev, struct pmt_unit, dev);
-	u32 number = unit->number;
 
 	put_pid(unit->server_pid);
 	put_pid(unit->master_pid);
+	kfree(unit);
 	/* Under the queue's lock: pmt_units_exit takes it after the last one. */
 	spin_lock(&pmt_units_gone.lock);
-	xa_erase(&pmt_units, number);
-	kfree(unit);
+	WRITE_ONCE(pmt_units_left, pmt_units_left - 1);
 	wake_up_locked(&pmt_units_gone);
 	spin_unlock(&pmt_units_gone.lock);
 }
@@ -408,6 +408,13 @@ static void *pmt_unit_kill(struct pmt_unit *unit)
 	return master;
 }
 
+/* Its number is another's from here on, whoever may still hold it open. */
+static void pmt_unit_end(struct pmt_unit *unit)
+{
+	xa_erase(&pmt_units, unit->number);
+	pmt_unit_put(unit);
+}
+
 static void pmt_unit_bury(struct pmt_unit *unit)
 {
 	void *master = pmt_unit_kill(unit);
@@ -415,7 +422,7 @@ static void pmt_unit_bury(struct pmt_unit *unit)
 	if (master)
 		unit->personality->detach(master);
 	cdev_device_del(&unit->cdev, &unit->dev);
-	pmt_unit_put(unit);
+	pmt_unit_end(unit);
 }
 
 static struct pmt_unit *pmt_unit_make(const struct pmt_personality *personality,
@@ -433,6 +440,9 @@ static struct pmt_unit *pmt_unit_make(const struct pmt_personality *personality,
 		kfree(unit);
 		return ERR_PTR(ret);
 	}
+	spin_lock(&pmt_units_gone.lock);
+	WRITE_ONCE(pmt_units_left, pmt_units_left + 1);
+	spin_unlock(&pmt_units_gone.lock);
 	unit->personality = personality;
 	strscpy(unit->personality_name, personality->name,
 		sizeof(unit->personality_name));
@@ -448,7 +458,7 @@ static struct pmt_unit *pmt_unit_make(const struct pmt_personality *personality,
 		ret = cdev_device_add(&unit->cdev, &unit->dev);
 	if (ret) {
 		pmt_unit_kill(unit);
-		pmt_unit_put(unit);
+		pmt_unit_end(unit);
 		return ERR_PTR(ret);
 	}
 	master = personality->attach(unit);
@@ -577,7 +587,7 @@ int pmt_units_init(void)
 /* All units are buried; wait for the last release before its code goes. */
 void pmt_units_exit(void)
 {
-	wait_event(pmt_units_gone, xa_empty(&pmt_units));
+	wait_event(pmt_units_gone, !READ_ONCE(pmt_units_left));
 	spin_lock(&pmt_units_gone.lock);
 	spin_unlock(&pmt_units_gone.lock);
 	unregister_chrdev_region(pmt_slave_devt, PMT_UNITS_MAX);

@@ -292,6 +292,24 @@ case_detach() {
 	at 1 0
 }
 
+# A unit that a server still holds when it is deleted does not keep its number.
+case_number_of_a_deleted_unit() {
+	image_unit
+	local held=$SERVER
+	freeze "$held"
+	ok pmt detach "$UNIT"
+	ok pmt abort "$UNIT"
+	ok pmt del "$UNIT"
+	status 1 pmt status "$UNIT" 2> "$T/said"
+	ok pmt new "$UNIT" > "$T/said"
+	serve "image:$T/b.tape?capacity=10M"
+	ok recs write "$NTAPE" 1000 3
+	kill -KILL "$held"
+	eventually 10 gone "$held" || fail "the server lives"
+	at 1 0
+	stop_server
+}
+
 case_abort() {
 	image_unit
 	recs write -a "$T/acks" "$NTAPE" 1000 100000 > "$T/said" &
