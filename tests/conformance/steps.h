@@ -11,6 +11,8 @@
 #ifndef STEPS_H
 #define STEPS_H
 
+#include <stdbool.h>
+
 struct steps;
 
 /*
@@ -26,6 +28,9 @@ const char *steps_do(struct steps *, const char *line);
 
 /* A line of a script without what is white at its ends. */
 char *steps_strip(char *text);
+
+/* Does this kernel take calls of 32-bit programs?  User-mode Linux does not. */
+bool steps_calls32(void);
 
 /* Closes what is open. */
 void steps_close(struct steps *);
