@@ -415,7 +415,7 @@ tgt_drive() {
 	type tgtd iscsiadm > "$T/which" 2>&1 || skip "no tgt"
 	modprobe -qna st iscsi_tcp || skip "no iscsi_tcp"
 	[ ! -e /run/pmt-tgt ] || skip "tgt is in use"
-	[ ! -d /sys/module/st ] || later "eventually 10 rmmod st"
+	[ ! -d /sys/module/st ] || later st_gone
 	later "'$tgt' stop"
 	A=$("$tgt" start) || fail "tgt does not start"
 }
