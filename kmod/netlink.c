@@ -208,8 +208,7 @@ static int pmt_new_error(struct netlink_ext_ack *extack, int error)
 {
 	switch (error) {
 	case -EEXIST:
-		NL_SET_ERR_MSG(extack,
-			       "a unit of this number exists, or is still open");
+		NL_SET_ERR_MSG(extack, "a unit of this number exists");
 		break;
 	case -ENOSPC:
 		NL_SET_ERR_MSG(extack, "all 4096 units are there already");

@@ -4,8 +4,8 @@
  *
  * A unit is born complete (its nodes may be opened before pmt_unit_new
  * returns) and dies in two steps: pmt_unit_delete makes it dead and takes its
- * nodes away; the device's release frees it when the last file is closed.  Its
- * number stays taken until then.
+ * nodes away and its number, which the next may have; the device's release frees
+ * it when the last file is closed.
  */
 #include <linux/fs.h>
 #include <linux/module.h>
@@ -234,6 +234,11 @@ void pmt_unit_detach(struct pmt_unit *unit)
 void pmt_unit_abort(struct pmt_unit *unit)
 {
 	mutex_lock(&unit->control);
+	/* Its events would be taken for those of the next of its number. */
+	if (READ_ONCE(unit->dead)) {
+		mutex_unlock(&unit->control);
+		return;
+	}
 	spin_lock(&unit->lock);
 	pmt_unit_collect(unit);
 	pmt_unit_enter(unit, PMT_STATE_UNSERVED);
