@@ -233,8 +233,6 @@ case_usage() {
 
 # ---- real drives: st sees no close, and writes no mark of its own ----
 
-ctl() { echo "${*:2}" > "${CTLS[$1]}"; }
-
 drive_unit() {
 	oracle 1
 	A=${NODES[0]}

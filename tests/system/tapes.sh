@@ -9,19 +9,6 @@
 
 LIMIT=200
 
-# drives BYTES EW...: drives with blank cartridges of such capacity; A and B
-drives() {
-	local i=0
-	oracle $(($# / 2))
-	A=${NODES[0]} B=${NODES[1]:-}
-	while [ $# != 0 ]; do
-		echo blank > "${CTLS[$i]}"
-		echo "cap $1 $2" > "${CTLS[$i]}"
-		i=$((i + 1))
-		shift 2
-	done
-}
-
 # files NODE COUNT RECORDS SIZE: so many files, of records by dd, through st
 files() {
 	local i
