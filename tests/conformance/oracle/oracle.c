@@ -40,6 +40,12 @@
 #include <scsi/scsi_device.h>
 #include <scsi/scsi_host.h>
 
+/* Older kernels have no number in their names. */
+#ifndef RESERVE_6
+#define RESERVE_6 RESERVE
+#define RELEASE_6 RELEASE
+#endif
+
 #define PARTITIONS	2
 #define OBJECTS		65536
 #define MAX_DRIVES	8
@@ -725,8 +731,8 @@ static const struct {
 	[SPACE] = { do_space },
 	[INQUIRY] = { do_inquiry, ANY_TIME | NO_MEDIUM },
 	[MODE_SELECT] = { do_mode_select, NO_MEDIUM },
-	[RESERVE] = { do_nothing, NO_MEDIUM },
-	[RELEASE] = { do_nothing, NO_MEDIUM },
+	[RESERVE_6] = { do_nothing, NO_MEDIUM },
+	[RELEASE_6] = { do_nothing, NO_MEDIUM },
 	[ERASE] = { do_erase },
 	[MODE_SENSE] = { do_mode_sense, NO_MEDIUM },
 	[START_STOP] = { do_load, NO_MEDIUM },
