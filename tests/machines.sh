@@ -14,6 +14,17 @@ in_machine() {
 	echo $? > "$logs/$1.status"
 }
 
+# shares NUMBER: all system tests, in so many lines of about as many
+shares() {
+	local share
+	for ((share = 0; share < $1; share++)); do
+		find tests/system -name '*.sh' ! -name lib.sh -printf '%f\n' | sort |
+			awk -v share="$share" -v shares="$1" 'NR % shares == share {
+					sub(/.sh$/, ""); printf " %s", $0 }
+				END { print "" }'
+	done
+}
+
 # report WHAT NAME KERNEL: its lines, with the kernel's name behind WHAT/; those
 # that are ok are only counted.
 report() {
