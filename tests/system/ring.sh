@@ -12,7 +12,7 @@ case_direct_io() {
 	modprobe -q loop
 	modprobe -q ext4
 	ok truncate -s 200M "$T/disk"
-	ok mkfs.ext4 -q "$T/disk"
+	ok mkfs.ext2 -q "$T/disk"
 	ok mkdir "$T/mnt"
 	later "umount $T/mnt"
 	ok mount -o loop "$T/disk" "$T/mnt"
