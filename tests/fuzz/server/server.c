@@ -70,7 +70,8 @@ static void be_holder(void)
 		_exit(1);
 	(void)data[0];
 	set(sh->holder, 1);
-	poll(&poll_fd, 1, PATIENCE / 2);
+	/* Whoever takes it away has a program to start. */
+	poll(&poll_fd, 1, 2 * PATIENCE);
 	if (!(poll_fd.revents & POLLHUP) || !gone())
 		bad("a holder that was detached holds it still");
 	signal(SIGBUS, fell);
