@@ -26,9 +26,9 @@ shares() {
 }
 
 # report WHAT NAME KERNEL: its lines, with the kernel's name behind WHAT/; those
-# that are ok are only counted.
+# that are ok are only counted, by the lines "N passed, N failed[, N skipped]".
 report() {
-	local what=$1 name=$2 kernel=$3 log=$logs/$2 status line
+	local what=$1 name=$2 kernel=$3 log=$logs/$2 status line counts=0 bad=0
 	status=$(< "$log.status")
 	if [ "$status" = 77 ]; then
 		sed "s,^skip $what/,skip $what/$kernel/," "$log"
@@ -37,18 +37,19 @@ report() {
 	fi
 	sed "s,^\(ok\|not ok\|skip\) $what/,\1 $what/$kernel/," "$log" |
 		grep -v '^ok \|^[0-9]* passed,'
-	line=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1)
-	echo "# $name, $kernel: $line"
-	if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed(,\ ([0-9]+)\ skipped)? ]]; then
+	while read -r line; do
+		echo "# $name, $kernel: $line"
+		[[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed(,\ ([0-9]+)\ skipped)?$ ]] || continue
 		passed=$((passed + BASH_REMATCH[1]))
-		failed=$((failed + BASH_REMATCH[2]))
+		bad=$((bad + BASH_REMATCH[2]))
 		skipped=$((skipped + ${BASH_REMATCH[4]:-0}))
-		[ "$status" = 0 ] || [ "${BASH_REMATCH[2]}" != 0 ] || line=
-	fi
-	[ -n "$line" ] || {
+		counts=$((counts + 1))
+	done < <(grep -E '^[0-9]+ passed, [0-9]+ failed' "$log")
+	failed=$((failed + bad))
+	if [ $counts = 0 ] || { [ "$status" != 0 ] && [ $bad = 0 ]; }; then
 		echo "not ok $what/$kernel/$name (status $status)"
 		failed=$((failed + 1))
-	}
+	fi
 }
 
 finish() {
