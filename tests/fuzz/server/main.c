@@ -357,21 +357,21 @@ static bool honest_traffic(void)
 	       get(sh->app_ioctls);
 }
 
-/* For so long, and until each attack had its turn, and all that is honest came through. */
-static bool another_life(uint64_t until)
+/* For so long, and until as many as asked for, and all that is honest came through. */
+static bool another_life(uint64_t until, uint64_t least)
 {
 	uint64_t lives = get(sh->lives);
 
-	return now() < until || lives < attack_count ||
+	return now() < until || lives < least ||
 	       (!honest_traffic() && lives < 8 * attack_count);
 }
 
-static void all_lives(uint64_t seconds)
+static void all_lives(uint64_t seconds, uint64_t least)
 {
 	uint64_t until = now() + seconds * 1000;
 	size_t next = below(attack_count);
 
-	while (another_life(until) && !get(sh->bad)) {
+	while (another_life(until, least) && !get(sh->bad)) {
 		uint32_t lives = 1 + below(3);
 
 		new_unit();
@@ -417,10 +417,18 @@ static void stuck(int signal)
 	_exit(write(2, text, sizeof(text) - 1) < 0 ? 3 : 2);
 }
 
+static uint64_t number(const char *name, uint64_t otherwise)
+{
+	const char *given = getenv(name);
+
+	return given ? strtoull(given, NULL, 0) : otherwise;
+}
+
 int main(int argc, char **argv)
 {
-	const char *given = getenv("PMT_SEED"), *time_given = getenv("PMT_FUZZ_SECONDS");
-	uint64_t seconds = time_given ? strtoull(time_given, NULL, 0) : 20, seed;
+	const char *given = getenv("PMT_SEED");
+	uint64_t seconds = number("PMT_FUZZ_SECONDS", 20);
+	uint64_t least = number("PMT_FUZZ_LIVES", attack_count), seed;
 	int size = 8 << 20;
 	pid_t neighbour;
 
@@ -445,7 +453,7 @@ int main(int argc, char **argv)
 	neighbour = start();
 	if (neighbour == 0)
 		be_neighbour(argv[1]);
-	all_lives(seconds);
+	all_lives(seconds, least);
 	set(sh->stop, 1);
 	if (!reaped(neighbour, PATIENCE)) {
 		bad("the neighbour does not end");
