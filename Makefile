@@ -135,13 +135,15 @@ setup:
 modules: setup
 	$(Q)WERROR=$(if $(CI),1) tests/vm/modules $(KERNEL)
 
+PARALLEL = $(MAKE) --no-print-directory -j $(shell nproc)
+
 # The environment is made first; sub-makes see the packages that setup brings.
 demo: setup
-	$(Q)$(MAKE) --no-print-directory all modules
+	$(Q)$(PARALLEL) all modules
 	$(Q)HOST=$(HOST) tests/demo/demo -k $(KERNEL)
 
 check: setup
-	$(Q)$(MAKE) --no-print-directory all unit-programs system-programs modules \
+	$(Q)$(PARALLEL) all unit-programs system-programs modules \
 		conformance-modules
 	$(Q)HOST=$(HOST) tests/check -k $(KERNEL)
 
