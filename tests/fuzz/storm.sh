@@ -209,7 +209,7 @@ case_storm_held_term() { held_by_server TERM; }
 # ---- the freezer ----
 
 # A writer that waits for a server which is stopped, and an open that waits for
-# one which is gone.
+# one which is gone, for as long as the machine takes to freeze.
 waiting_applications() {
 	image_unit
 	mkfifo "$T/go"
@@ -222,7 +222,7 @@ waiting_applications() {
 	echo >&8
 	eventually 20 stuck "$WRITER" || fail "the writer is not held"
 	STOPPED=$SERVER
-	new_unit
+	new_unit --recovery forever
 	serve "image:$T/b.tape?capacity=40M"
 	stop_server KILL
 	eventually 20 is_state recovering
