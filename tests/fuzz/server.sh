@@ -6,8 +6,8 @@
 #	tests/vm/run -t 300 tests/fuzz/server.sh
 #
 # PMT_SEED repeats a run as far as threads allow, PMT_FUZZ_SECONDS (20) is how
-# long at least, and PMT_FUZZ_LIVES (each attack once) how many.  Prints what was reached, and last "ok
-# fuzz/server" or "not ok fuzz/server REASON".
+# long at least, and PMT_FUZZ_LIVES (each attack once) how many.  Prints what was
+# reached, and last "ok fuzz/server" or "not ok fuzz/server REASON".
 
 . "$(dirname "$0")/../system/lib.sh"
 
