@@ -121,6 +121,15 @@ static void app_ioctl(void)
 		count(app_ioctls);
 }
 
+/* What was written is rarely met by chance. */
+static void app_read_back(void)
+{
+	struct mtop back = { .mt_op = MTBSR, .mt_count = 1 };
+
+	outcome(ioctl(app.fd, MTIOCTOP, &back));
+	app_read(RECORD_MAX);
+}
+
 static void app_step(void)
 {
 	size_t length = below(3) ? 1 + below(RECORD_MAX) : 512u << below(7);
@@ -130,7 +139,7 @@ static void app_step(void)
 		madvise(app.buffer, RECORD_MAX, MADV_DONTNEED);
 	switch (below(5)) {
 	case 0: app_ioctl(); break;
-	case 1: app_read(length); break;
+	case 1: below(2) ? app_read_back() : app_read(length); break;
 	default:
 		got = write(app.fd, app.buffer, length);
 		outcome(got);
