@@ -6,7 +6,7 @@
 # It notices nothing, and each copy has what it was told.  PMT_SEED repeats what the
 # program does and how long each server lives, not the instants.
 
-LIMIT=$((60 + ${PMT_KILLS:-20} * 3))
+LIMIT=$((60 + ${PMT_KILLS:-20} * 10))
 
 . "$(dirname "$0")/lib.sh"
 
