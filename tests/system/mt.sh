@@ -14,7 +14,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/oracle"
 
-LIMIT=200
+LIMIT=400
 
 table_motion() {
 	cat <<-'END'
