@@ -321,14 +321,15 @@ case_ssh() {
 	like "$(said)" 'Host key verification failed' "the message"
 }
 
-# Packets are lost, and the line is cut for so long that both sides give up.
+# Packets are lost, and the line is cut for so long that both sides give up.  What is
+# left when it is cut takes seconds: with nothing under way nobody would notice.
 case_bad_network() {
 	local spec
 	drives 8000000 1000000
 	other_host
 	printf '%s\n' 'ServerAliveInterval 2' 'ServerAliveCountMax 2' 'ConnectTimeout 20' \
 		>> "$T/ssh/config"
-	slow delay 5ms loss 2%
+	slow delay 5ms loss 2% rate 3mbit
 	new_unit --ring 4M
 	spec="rmt:root@vault:$A?room=900000&recovery=120"
 	spec+="&command=exec\\ ssh\\ -F\\ $T/ssh/config\\ root@vault\\ rmt"
