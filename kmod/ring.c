@@ -508,19 +508,24 @@ void pmt_unit_linger(struct pmt_unit *unit, u32 number)
 EXPORT_SYMBOL_GPL(pmt_unit_linger);
 
 /*
- * Wait until half of what was issued is done; as above, killable.  -EIO: nothing
+ * Wait until half of what was issued is done; as above, killable.  Any look at the
+ * ring may have collected the rest by now: 0, for it is to be reaped.  -EIO: nothing
  * is under way that could be waited for.
  */
 int pmt_unit_wait_half(struct pmt_unit *unit)
 {
 	struct pmt_ring *ring = &unit->store->ring;
 	u32 number, waiting;
+	bool unreaped;
 
 	spin_lock(&unit->lock);
 	waiting = ring->tail - ring->done;
 	number = ring->done + waiting / 2;
+	unreaped = ring->head != ring->done;
 	spin_unlock(&unit->lock);
-	return waiting ? pmt_unit_wait(unit, number, PMT_KILLABLE) : -EIO;
+	if (!waiting)
+		return unreaped ? 0 : -EIO;
+	return pmt_unit_wait(unit, number, PMT_KILLABLE);
 }
 EXPORT_SYMBOL_GPL(pmt_unit_wait_half);
 

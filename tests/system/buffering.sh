@@ -188,4 +188,14 @@ case_window() {
 	like "$(cat "$T/said")" '^40 written, 0 marked, ok, close ok$' "the writer"
 }
 
+# With hardly more than a record under way an answer may come at any moment of a write.
+case_one_under_way() {
+	new_unit
+	serve "limit?window=25000|image:$T/a.tape?capacity=400M"
+	script "
+		open 0 npmtm0 rw -> ok
+		filln 0 10000 20000 -> 20000 full writes
+		close 0 -> 0"
+}
+
 main "$@"
