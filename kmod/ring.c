@@ -22,9 +22,11 @@ static void pmt_area_free(struct pmt_area *area)
 	unsigned long i;
 
 	vunmap(area->address);
-	for (i = 0; area->pages && i < area->count; i++)
+	for (i = 0; area->pages && i < area->count; i++) {
+		cond_resched();
 		if (area->pages[i])
 			__free_page(area->pages[i]);
+	}
 	kvfree(area->pages);
 	memset(area, 0, sizeof(*area));
 }
