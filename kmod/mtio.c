@@ -293,13 +293,20 @@ static int pmtm_medium_changed(struct pmtm_tape *tape, int ret,
 	return 0;
 }
 
-/* A locked door is the drive's affair: under st it is the one that refuses. */
+/*
+ * A locked door is the drive's affair: under st it is the one that refuses.  Marks
+ * that are due in other partitions are written while the cartridge is there.
+ */
 static int pmtm_op_unload(struct pmtm_tape *tape, int count)
 {
-	struct pmt_command cmd = pmtm_prepare(tape, PMT_OP_UNLOAD);
 	struct pmt_result res = {};
-	int ret = -EIO;
+	struct pmt_command cmd;
+	int ret = pmtm_finish_partitions(tape, PMTM_KILLABLE);
 
+	if (ret)
+		return ret;
+	cmd = pmtm_prepare(tape, PMT_OP_UNLOAD);
+	ret = -EIO;
 	if (!tape->modes.locked || tape->no_lock)
 		ret = pmtm_command(tape, &cmd, &res, PMTM_KILLABLE);
 	ret = pmtm_medium_changed(tape, ret, &res);

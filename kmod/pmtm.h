@@ -267,6 +267,7 @@ int pmtm_set_modes(struct pmtm_tape *tape, const struct pmt_modes *modes,
 		   struct pmt_result *res);
 ssize_t pmtm_write_data(struct pmtm_tape *tape, const char __user *from, size_t count);
 ssize_t pmtm_read_data(struct pmtm_tape *tape, char __user *to, size_t count);
+int pmtm_finish_partitions(struct pmtm_tape *tape, enum pmtm_wait how);
 int pmtm_finish(struct pmtm_tape *tape, enum pmtm_wait how);
 
 /* options.c */

@@ -91,10 +91,17 @@ void pmtm_no_position(struct pmtm_tape *tape)
 	tape->eof = PMTM_NONE;
 }
 
+/* Where the other partitions were left means nothing: nor is a mark due there. */
+static void pmtm_forget_partitions(struct pmtm_tape *tape)
+{
+	memset(tape->left_at, 0, sizeof(tape->left_at));
+	memset(tape->left_writing, 0, sizeof(tape->left_writing));
+}
+
 void pmtm_lose_position(struct pmtm_tape *tape)
 {
 	pmtm_no_position(tape);
-	memset(tape->left_at, 0, sizeof(tape->left_at));
+	pmtm_forget_partitions(tape);
 	tape->lost = true;
 	tape->rewind_owed = false;
 	tape->place.lbn = PMT_UNKNOWN;
@@ -140,7 +147,7 @@ void pmtm_new_session(struct pmtm_tape *tape, const struct pmt_result *res)
 	if (pmtm_option(tape, MT_ST_CAN_PARTITIONS) &&
 	    res->place.partition < PMTM_PARTITIONS)
 		tape->partition_wanted = res->place.partition;
-	memset(tape->left_at, 0, sizeof(tape->left_at));
+	pmtm_forget_partitions(tape);
 	tape->lost = false;
 	tape->rewind_owed = false;
 	tape->no_lock = false;

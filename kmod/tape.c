@@ -104,7 +104,10 @@ int pmtm_space(struct pmtm_tape *tape, u32 kind, s64 count, struct pmt_result *r
 	return pmtm_command(tape, &cmd, res, how);
 }
 
-/* In another partition st does not tell where, but at its beginning. */
+/*
+ * In another partition st does not tell where, but at its beginning.  Who goes to a
+ * place there gets no mark any more where the data ended.
+ */
 int pmtm_locate(struct pmtm_tape *tape, u32 partition, u64 lbn)
 {
 	struct pmt_command cmd = pmtm_prepare(tape, PMT_OP_LOCATE);
@@ -125,9 +128,21 @@ int pmtm_locate(struct pmtm_tape *tape, u32 partition, u64 lbn)
 	if (res.status != PMT_STATUS_GOOD)
 		return -EIO;
 	tape->lost = false;
+	if (partition < PMTM_PARTITIONS)
+		tape->left_writing[partition] = false;
 	if (!lbn)
 		pmtm_at_beginning(tape);
 	return 0;
+}
+
+/* The drive did not get there: the mark is due where the data ended, not here. */
+static void pmtm_went_astray(struct pmtm_tape *tape, u32 from, u64 left)
+{
+	if (tape->lost || from >= PMTM_PARTITIONS ||
+	    (tape->place.partition == from && tape->place.lbn == left))
+		return;
+	tape->left_writing[from] = tape->direction == PMTM_WRITING;
+	tape->direction = PMTM_IDLE;
 }
 
 /*
@@ -137,17 +152,21 @@ int pmtm_locate(struct pmtm_tape *tape, u32 partition, u64 lbn)
 int pmtm_switch_partition(struct pmtm_tape *tape)
 {
 	u32 wanted = tape->partition_wanted, from = tape->place.partition;
+	bool due = tape->left_writing[wanted];
+	u64 left = tape->place.lbn;
 	int ret;
 
 	if (!pmtm_option(tape, MT_ST_CAN_PARTITIONS) || tape->ready != PMTM_READY ||
 	    tape->lost || wanted == from)
 		return 0;
 	ret = pmtm_locate(tape, wanted, tape->left_at[wanted]);
+	if (ret == -EIO)
+		pmtm_went_astray(tape, from, left);
 	if (ret)
 		return ret;
 	if (from < PMTM_PARTITIONS)
 		tape->left_writing[from] = tape->direction == PMTM_WRITING;
-	tape->direction = tape->left_writing[wanted] ? PMTM_WRITING : PMTM_IDLE;
+	tape->direction = due ? PMTM_WRITING : PMTM_IDLE;
 	return 0;
 }
 
@@ -770,12 +789,29 @@ static int pmtm_finish_transfer(struct pmtm_tape *tape, enum pmtm_wait how)
 	return 0;
 }
 
-/* A mark that is due in another partition: it names its place, none is gone to. */
+/* The place of the program is another than that of this mark. */
+static int pmtm_finished_partition(struct pmtm_tape *tape, u32 partition,
+				   const struct pmt_result *res)
+{
+	if (res->status == PMT_STATUS_CANCELLED)
+		return pmtm_cancelled(tape);
+	if (res->status == PMT_STATUS_CHECK)
+		pmtm_discard(tape);
+	pmtm_look(tape, res);
+	if (res->status == PMT_STATUS_GOOD)
+		return 0;
+	tape->left_at[partition] -= !tape->lost;
+	return -EIO;
+}
+
+/*
+ * A mark that is due in another partition: it names its place, none is gone to.  Once
+ * it is in the ring it is due no more, and what comes there next comes behind it.
+ */
 static int pmtm_finish_partition(struct pmtm_tape *tape, u32 partition,
 				 enum pmtm_wait how)
 {
 	struct pmt_command cmd = pmtm_prepare(tape, PMT_OP_WRITE_FILEMARKS);
-	struct pmt_place here = tape->place;
 	struct pmt_result res;
 	int ret;
 
@@ -785,24 +821,27 @@ static int pmtm_finish_partition(struct pmtm_tape *tape, u32 partition,
 	cmd.place.lbn = tape->left_at[partition];
 	cmd.place.file = PMT_UNKNOWN;
 	cmd.place.block = PMT_UNKNOWN;
-	tape->left_writing[partition] = false;
-	if (how == PMTM_QUEUE) {
-		pmtm_stop_ahead(tape);
-		ret = pmtm_issue(tape, &cmd, how);
-		if (!ret)
-			pmtm_acknowledge(tape, &cmd);
+	pmtm_stop_ahead(tape);
+	ret = pmtm_issue(tape, &cmd, how);
+	if (ret)
 		return ret;
+	tape->left_writing[partition] = false;
+	tape->left_at[partition]++;
+	if (how == PMTM_QUEUE) {
+		pmtm_acknowledge(tape, &cmd);
+		return 0;
 	}
-	ret = pmtm_command(tape, &cmd, &res, how);
-	if (!ret && res.status != PMT_STATUS_GOOD)
-		ret = -EIO;
-	if (!tape->lost)
-		tape->place = here;
-	tape->left_at[partition] += !ret;
-	return ret;
+	pmtm_hold(tape, cmd.number);
+	ret = pmtm_await(tape, &cmd, &res, how);
+	if (ret == -EINTR)
+		pmtm_acknowledge(tape, &cmd);
+	if (ret)
+		return ret;
+	return pmtm_finished_partition(tape, partition, &res);
 }
 
-static int pmtm_finish_partitions(struct pmtm_tape *tape, enum pmtm_wait how)
+/* The marks that are due in the partitions where the tape is not. */
+int pmtm_finish_partitions(struct pmtm_tape *tape, enum pmtm_wait how)
 {
 	u32 partition;
 	int ret = 0;

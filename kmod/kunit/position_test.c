@@ -362,11 +362,13 @@ static void reset_loses_the_place(struct kunit *test)
 				  .asc = 0x29 };
 
 	tape->left_at[1] = 7;
+	tape->left_writing[1] = true;
 	pmtm_look(tape, &res);
 	KUNIT_EXPECT_TRUE(test, tape->lost);
 	KUNIT_EXPECT_EQ(test, tape->file, -1);
 	KUNIT_EXPECT_EQ(test, tape->block, -1);
 	KUNIT_EXPECT_EQ(test, tape->left_at[1], 0ull);
+	KUNIT_EXPECT_FALSE(test, tape->left_writing[1]);
 	KUNIT_EXPECT_EQ(test, tape->place.lbn, PMT_UNKNOWN);
 	KUNIT_EXPECT_EQ(test, tape->session, 1ull);
 	KUNIT_EXPECT_EQ(test, pmtm_spaced_marks(tape, 1, &res), -EIO);

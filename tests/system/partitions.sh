@@ -1,0 +1,162 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# law 5: a filemark that is due in a partition that was left is written where its data
+# ends, or nowhere.  st forgets it, so conformance has nothing of this.
+
+. "$(dirname "$0")/lib.sh"
+
+divisible="op 0 MTSETDRVBUFFER 0x30000400 -> 0"	# can-partitions
+
+# Records of 111, 112 and 113 bytes in partition 1, then one of 100 in partition 0.
+both_written="
+	op 0 MTSETPART 1 -> 0
+	write 0 111 11 -> 111
+	write 0 112 12 -> 112
+	write 0 113 13 -> 113
+	op 0 MTSETPART 0 -> 0
+	write 0 100 1 -> 100"
+
+# divided [SPEC]: a unit with two partitions, empty, in a.tape
+divided() {
+	new_unit
+	serve "${1:-image:$T/a.tape?capacity=40M}"
+	script "
+		open 0 npmtm0 rw -> ok
+		$divisible
+		op 0 MTMKPART 10 -> 0
+		close 0 -> 0"
+}
+
+# holds WANTED [FILE]: sizes and marks, " / " between the partitions
+holds() {
+	local got
+	got=$(ok dumpimg "$T/${2:-a.tape}" | awk '
+		/^partition/ { printf "/ "; next }
+		/mark/ { printf "mark "; next }
+		{ printf "%s ", $3 }')
+	is "$got" "$1 " "${2:-a.tape}"
+}
+
+case_each_has_its_mark() {
+	divided
+	script "
+		open 0 npmtm0 rw -> ok
+		$both_written
+		close 0 -> 0"
+	holds "100 mark / 111 112 113 mark"
+}
+
+# Who goes to a place in it has ended what was written there.
+case_seek_into_it() {
+	divided
+	script "
+		open 0 npmtm0 rw -> ok
+		$both_written
+		op 0 MTSETPART 1 -> 0
+		op 0 MTSEEK 1 -> 0
+		op 0 MTSETPART 0 -> 0
+		op 0 MTSEEK 0 -> 0
+		close 0 -> 0"
+	holds "100 mark / 111 112 113"
+}
+
+# What is on the cartridge of the next server is not what was written.
+case_abort() {
+	divided
+	script "
+		open 0 npmtm0 rw -> ok
+		$both_written
+		close 0 -> 0"
+	stop_server
+	ok mkdir "$T/b"
+	ok mv "$T"/a.tape* "$T/b/"
+	divided
+	script "
+		open 0 npmtm0 rw -> ok
+		$both_written
+		ctl another $T/b/a.tape
+		write 0 100 1 -> -1 EIO
+		op 0 MTREW -> 0
+		close 0 -> 0"
+	holds "100 mark / 111 112 113 mark" b/a.tape
+}
+
+# Marks are written while the cartridge is there.
+case_offline() {
+	divided
+	script "
+		open 0 npmtm0 rw -> ok
+		$both_written
+		op 0 MTOFFL -> 0
+		close 0 -> 0"
+	holds "100 mark / 111 112 113 mark"
+}
+
+case_divided_anew() {
+	divided
+	script "
+		open 0 npmtm0 rw -> ok
+		$both_written
+		op 0 MTMKPART 20 -> 0
+		close 0 -> 0"
+	holds "/"
+}
+
+# Who exits leaves his marks in the ring: what comes next comes behind them.
+case_exit() {
+	divided
+	script "
+		open 0 npmtm0 rw -> ok
+		$both_written"
+	script "
+		open 0 npmtm0 rw -> ok
+		op 0 MTSETPART 1 -> 0
+		write 0 120 20 -> 120
+		close 0 -> 0"
+	holds "100 mark / 111 112 113 mark 120 mark"
+}
+
+# Killed in a close that waits: the mark is in the ring, once, and the place is another's.
+case_killed_in_close() {
+	divided "delay?op=marks&ms=8000|image:$T/a.tape?capacity=40M"
+	tt -u "$UNIT" -e "
+		open 0 npmtm0 rw -> ok
+		op 0 MTSETPART 1 -> 0
+		write 0 111 11 -> 111
+		op 0 MTSETPART 0 -> 0
+		op 0 MTNOP -> 0
+		close 0 -> 0" > "$T/said" 2>&1 &
+	local tt=$!
+	echo "$tt" >> "$T/pids"
+	mark_begun() { [ "$(kept 'place.partition, .[0].waiting')" = $'0\n1' ] && stuck "$tt"; }
+	eventually 20 mark_begun || fail "no close that waits: $(pmt status --json "$UNIT")"
+	kill -KILL "$tt"
+	eventually 20 gone "$tt" || fail "it is not killed"
+	script "
+		open 0 npmtm0 rw -> ok
+		stat 0 -> f=0 b=0 gstat=41010000 [BOT ONLINE IM_REP_EN] dsreg=--000000 resid=0 type=0x72 erreg=0
+		op 0 MTSETPART 1 -> 0
+		write 0 120 20 -> 120
+		close 0 -> 0"
+	holds "/ 111 mark 120 mark"
+}
+
+# The drive says that it failed, and is there: a mark is due where the data ended that was
+# left, and none here.
+case_failed_switch() {
+	divided "fault?op=locate&after=2&error=medium&when=after|image:$T/a.tape?capacity=40M"
+	script "
+		open 0 npmtm0 rw -> ok
+		op 0 MTSETPART 1 -> 0
+		write 0 111 11 -> 111
+		write 0 112 12 -> 112
+		op 0 MTSETPART 0 -> 0
+		write 0 100 1 -> 100
+		op 0 MTSETPART 1 -> 0
+		write 0 113 13 -> -1 EIO
+		close 0 -> 0"
+	holds "100 mark / 111 112"
+}
+
+main "$@"
