@@ -357,6 +357,8 @@ static void pmtm_abandon(struct pmtm_tape *tape, const struct pmt_command *cmd)
 		pmtm_marked(tape, cmd->count);
 		tape->direction = PMTM_IDLE;
 	} else if (cmd->op != PMT_OP_TEST) {
+		/* No tape is left to rewind then. */
+		tape->rewind &= cmd->op != PMT_OP_UNLOAD;
 		tape->abandoned = cmd->number;
 		tape->left = true;
 	}

@@ -126,6 +126,24 @@ case_killed_in_ioctl() {
 	soon_gone "$mt"
 }
 
+# The rewind that it owed for its node is not of a tape that has gone.
+case_killed_offline() {
+	new_unit
+	serve "delay?op=unload&ms=5000|image:$T/a.tape?capacity=20M"
+	ok recs write "$NTAPE" 1000 3
+	mt -f "$TAPE" offline &
+	local mt=$!
+	echo "$mt" >> "$T/pids"
+	eventually 20 stuck "$mt" || fail "mt is not held"
+	kill -KILL "$mt"
+	soon_gone "$mt"
+	settled() { [ "$(kept waiting)" = 0 ]; }
+	eventually 20 settled || fail "it does not settle"
+	script "
+		open 0 npmtm0 rn -> ok
+		close 0 -> 0"
+}
+
 case_next_open_waits() {
 	image_unit
 	held_in_close
