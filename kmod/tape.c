@@ -60,6 +60,7 @@ static int pmtm_rewind_queued(struct pmtm_tape *tape)
 	int ret;
 
 	pmtm_stop_ahead(tape);
+	tape->rewind_owed = true;
 	ret = pmtm_issue(tape, &cmd, PMTM_QUEUE);
 	if (ret)
 		return ret;
@@ -67,7 +68,6 @@ static int pmtm_rewind_queued(struct pmtm_tape *tape)
 	tape->place.file = 0;
 	tape->place.block = 0;
 	tape->left_at[tape->partition_wanted] = 0;
-	tape->rewind_owed = true;
 	pmtm_at_beginning(tape);
 	return 0;
 }
@@ -348,6 +348,8 @@ ssize_t pmtm_write_data(struct pmtm_tape *tape, const char __user *from, size_t 
 			/* The count is told now, the error by the next call. */
 			if (ret == -EIO)
 				tape->deferred = ret;
+			if (ret == -ENOSPC && tape->eof == PMTM_EOD1)
+				tape->eof = PMTM_EW;
 			break;
 		}
 		done += (size_t)ret * size;

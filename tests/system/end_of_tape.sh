@@ -300,4 +300,17 @@ case_dump_two_volumes_real_st() { tree 5; three_drives; two_volumes; }
 case_dump_three_volumes() { tree 8; three_units; three_volumes; }
 case_dump_three_volumes_real_st() { tree 8; three_drives; three_volumes; }
 
+# Met between the parts of a large write, it is told to the next one all the same.
+case_within_a_write() {
+	new_unit --ring 1M
+	serve "limit?capacity=2000000&ew=600000&room=hide|image:$T/a.tape?capacity=40M"
+	script "
+		open 0 npmtm0 rw -> ok
+		op 0 MTSETBLK 10240 -> 0
+		write 0 2048000 1 -> 1536000
+		write 0 10240 2 -> -1 ENOSPC
+		write 0 10240 3 -> 10240
+		close 0 -> 0"
+}
+
 main "$@"
