@@ -84,7 +84,8 @@ void pmt_unit_event(struct pmt_unit *unit, enum pmt_event event, u8 key)
 
 /*
  * Nobody has an end open and no command is left: the pages go.  What was not
- * looked at yet is the personality's to remember.
+ * looked at yet is the personality's to remember: not before the unit has it, whose
+ * nodes can be opened earlier.
  */
 void pmt_store_settle(struct pmt_unit *unit)
 {
@@ -92,7 +93,7 @@ void pmt_store_settle(struct pmt_unit *unit)
 
 	lockdep_assert_held(&unit->control);
 	if (!store || unit->slave || unit->master_open ||
-	    store->ring.done != store->ring.tail)
+	    store->ring.done != store->ring.tail || (!unit->master && !unit->dead))
 		return;
 	if (unit->master)
 		unit->personality->reap(unit->master);
@@ -476,6 +477,7 @@ static struct pmt_unit *pmt_unit_make(const struct pmt_personality *personality,
 	spin_lock(&unit->lock);
 	pmt_unit_event(unit, PMT_EVENT_UNIT_ADDED, 0);
 	spin_unlock(&unit->lock);
+	pmt_store_settle(unit);
 	mutex_unlock(&unit->control);
 	return unit;
 }
