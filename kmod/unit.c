@@ -128,6 +128,14 @@ void pmt_server_leaves(struct pmt_unit *unit)
 	spin_unlock(&unit->lock);
 }
 
+/* Under control: nobody else arms it in between. */
+static void pmt_recovery_arm(struct pmt_unit *unit, unsigned long delay)
+{
+	lockdep_assert_held(&unit->control);
+	cancel_delayed_work(&unit->recovery_work);
+	schedule_delayed_work(&unit->recovery_work, delay);
+}
+
 /*
  * The slave end is gone: from now on the recovery time runs, also for a unit that
  * is idle: a backup is many opens, and one of them may fall into a restart.
@@ -150,8 +158,7 @@ void pmt_server_lost(struct pmt_unit *unit)
 	unit->recovery_ends = recovery && recovery != PMT_RECOVERY_FOREVER;
 	if (unit->recovery_ends) {
 		unit->recovery_end = jiffies + msecs_to_jiffies(recovery);
-		mod_delayed_work(system_wq, &unit->recovery_work,
-				 msecs_to_jiffies(recovery));
+		pmt_recovery_arm(unit, msecs_to_jiffies(recovery));
 	}
 	wake_up_all(&unit->master_wait);
 	pmt_store_settle(unit);
@@ -185,8 +192,7 @@ static void pmt_unit_recovery_over(struct work_struct *work)
 	if (READ_ONCE(unit->state) != PMT_STATE_RECOVERING || !unit->recovery_ends)
 		goto out;
 	if (time_before(now, unit->recovery_end))
-		mod_delayed_work(system_wq, &unit->recovery_work,
-				 unit->recovery_end - now);
+		pmt_recovery_arm(unit, unit->recovery_end - now);
 	else
 		pmt_unit_unserved(unit);
 out:
