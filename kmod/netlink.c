@@ -13,7 +13,10 @@
 
 #include "pmt.h"
 
+#define PMT_EVENTS_MAX	1024U	/* that wait to be told */
+
 static struct genl_family pmt_genl;
+static struct sk_buff_head pmt_events;
 
 /* Not const: 6.1's policies want it so. */
 static struct netlink_range_validation pmt_range_data_size = {
@@ -141,7 +144,32 @@ static int pmt_reply(struct sk_buff *skb, struct genl_info *info, struct pmt_uni
 	return genlmsg_reply(skb, info);
 }
 
-/* May be called under a spinlock; who listens and is too slow loses it. */
+static void pmt_events_tell(struct work_struct *work)
+{
+	struct sk_buff *skb;
+
+	while ((skb = skb_dequeue(&pmt_events)))
+		genlmsg_multicast(&pmt_genl, skb, 0, 0, GFP_KERNEL);
+}
+
+static DECLARE_WORK(pmt_events_work, pmt_events_tell);
+
+/* NULL: it is lost, and all who listen will know that something was. */
+static struct sk_buff *pmt_event_new(void)
+{
+	struct sk_buff *skb = NULL;
+
+	if (skb_queue_len_lockless(&pmt_events) < PMT_EVENTS_MAX)
+		skb = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_ATOMIC);
+	if (!skb)
+		genl_set_err(&pmt_genl, &init_net, 0, 0, -ENOBUFS);
+	return skb;
+}
+
+/*
+ * Under the unit's lock, so it is only queued: anybody may listen, and each who does
+ * takes time, with filters of his own.  Who is too slow loses events.
+ */
 void pmt_netlink_event(struct pmt_unit *unit, enum pmt_event event, u8 key)
 {
 	struct sk_buff *skb;
@@ -149,7 +177,7 @@ void pmt_netlink_event(struct pmt_unit *unit, enum pmt_event event, u8 key)
 
 	if (!genl_has_listeners(&pmt_genl, &init_net, 0))
 		return;
-	skb = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_ATOMIC);
+	skb = pmt_event_new();
 	if (!skb)
 		return;
 	head = genlmsg_put(skb, 0, 0, &pmt_genl, 0, PMT_NL_EVENT);
@@ -161,7 +189,8 @@ void pmt_netlink_event(struct pmt_unit *unit, enum pmt_event event, u8 key)
 		return;
 	}
 	genlmsg_end(skb, head);
-	genlmsg_multicast(&pmt_genl, skb, 0, 0, GFP_ATOMIC);
+	skb_queue_tail(&pmt_events, skb);
+	schedule_work(&pmt_events_work);
 }
 
 /* ---- commands ---- */
@@ -371,10 +400,13 @@ static struct genl_family pmt_genl __ro_after_init = {
 
 int pmt_netlink_init(void)
 {
+	skb_queue_head_init(&pmt_events);
 	return genl_register_family(&pmt_genl);
 }
 
+/* No unit is left that could have something to tell. */
 void pmt_netlink_exit(void)
 {
+	flush_work(&pmt_events_work);
 	genl_unregister_family(&pmt_genl);
 }
