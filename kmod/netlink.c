@@ -271,6 +271,8 @@ static int pmt_doit_new(struct sk_buff *skb, struct genl_info *info)
 		ret = pmt_data_size(info, &size);
 	if (ret)
 		return ret;
+	if (attrs[PMT_A_UNIT] && number >= PMT_UNITS_MAX)
+		return pmt_new_error(info->extack, -ERANGE);
 	/* First: who is told that it failed has no unit. */
 	reply = pmt_reply_new();
 	if (!reply)

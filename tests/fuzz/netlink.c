@@ -495,6 +495,8 @@ static void sane(void)
 		errno = ret ? -ret : EPROTO;
 		die("no answer to what is in order");
 	}
+	if (unit_command(fd, PMT_NL_NEW, UINT32_MAX, NULL) != -ERANGE)
+		die("a unit of the last number of all was not refused");
 	close(fd);
 }
 
