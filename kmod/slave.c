@@ -16,6 +16,7 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/userfaultfd_k.h>
 
 #include "compat.h"
 #include "pmt.h"
@@ -149,7 +150,8 @@ static vm_fault_t pmt_slave_fault(struct vm_fault *vmf)
 	int err;
 
 	mutex_lock(&slave->map_lock);
-	if (slave->revoked)
+	/* What userfaultfd keeps in the place of a page would fault for ever. */
+	if (slave->revoked || userfaultfd_armed(vma))
 		goto out;
 	area = pmt_slave_area(slave, vma, &pages);
 	if (!area || from >= pages)
