@@ -196,6 +196,9 @@ void pmt_netlink_event(struct pmt_unit *unit, enum pmt_event event, u8 key);
  * For personalities.  A personality has one caller at a time for a unit (it
  * serialises its callers) and calls the ring functions only between
  * pmt_unit_open and pmt_unit_close.
+ *
+ * A unit's maker loads its personality's module (pmt-personality-NAME) under the lock
+ * that families of generic netlink are registered under: it must not register one.
  */
 int pmt_personality_register(struct pmt_personality *personality);
 void pmt_personality_unregister(struct pmt_personality *personality);

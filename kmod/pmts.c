@@ -5,6 +5,11 @@
 
 #include "pmt.h"
 
+/* The areas of the slave end lie 4 GiB apart: see PMT_MAP_* of the interface. */
+#ifndef CONFIG_64BIT
+#error "pmt needs a 64-bit kernel"
+#endif
+
 static int __init pmts_init(void)
 {
 	int ret = pmt_units_init();
