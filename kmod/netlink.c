@@ -17,6 +17,7 @@
 
 static struct genl_family pmt_genl;
 static struct sk_buff_head pmt_events;
+static atomic_t pmt_events_lost;
 
 /* Not const: 6.1's policies want it so. */
 static struct netlink_range_validation pmt_range_data_size = {
@@ -150,6 +151,8 @@ static void pmt_events_tell(struct work_struct *work)
 
 	while ((skb = skb_dequeue(&pmt_events)))
 		genlmsg_multicast(&pmt_genl, skb, 0, 0, GFP_KERNEL);
+	if (atomic_xchg(&pmt_events_lost, 0))
+		genl_set_err(&pmt_genl, &init_net, 0, 0, -ENOBUFS);
 }
 
 static DECLARE_WORK(pmt_events_work, pmt_events_tell);
@@ -161,8 +164,10 @@ static struct sk_buff *pmt_event_new(void)
 
 	if (skb_queue_len_lockless(&pmt_events) < PMT_EVENTS_MAX)
 		skb = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_ATOMIC);
-	if (!skb)
-		genl_set_err(&pmt_genl, &init_net, 0, 0, -ENOBUFS);
+	if (!skb) {
+		atomic_set(&pmt_events_lost, 1);
+		schedule_work(&pmt_events_work);
+	}
 	return skb;
 }
 
