@@ -76,6 +76,8 @@ static void pmtm_settle_abandoned(struct pmtm_tape *tape,
 				  const struct pmt_command *cmd,
 				  const struct pmt_result *res)
 {
+	struct pmt_place here = tape->place;
+
 	tape->left = false;
 	if (pmt_before(res->number, tape->discard))
 		return;
@@ -89,6 +91,10 @@ static void pmtm_settle_abandoned(struct pmtm_tape *tape,
 		pmtm_told(tape, &res->place);
 		tape->lost &= res->status != PMT_STATUS_GOOD;
 		pmtm_look(tape, res);
+		if (cmd->op == PMT_OP_LOCATE)
+			pmtm_left(tape, here.partition, here.lbn);
+		if (cmd->op == PMT_OP_UNLOAD && res->status == PMT_STATUS_GOOD)
+			tape->rewind_owed = false;
 	}
 }
 
@@ -357,8 +363,11 @@ static void pmtm_abandon(struct pmtm_tape *tape, const struct pmt_command *cmd)
 		pmtm_marked(tape, cmd->count);
 		tape->direction = PMTM_IDLE;
 	} else if (cmd->op != PMT_OP_TEST) {
-		/* No tape is left to rewind then. */
-		tape->rewind &= cmd->op != PMT_OP_UNLOAD;
+		if (cmd->op == PMT_OP_UNLOAD) {
+			/* Unless it fails no tape is left to rewind. */
+			tape->rewind_owed = tape->rewind;
+			tape->rewind = false;
+		}
 		tape->abandoned = cmd->number;
 		tape->left = true;
 	}

@@ -294,19 +294,15 @@ static int pmtm_medium_changed(struct pmtm_tape *tape, int ret,
 }
 
 /*
- * A locked door is the drive's affair: under st it is the one that refuses.  Marks
- * that are due in other partitions are written while the cartridge is there.
+ * A locked door is the drive's affair: under st it is the one that refuses.  No mark
+ * is due any more, in any partition.
  */
 static int pmtm_op_unload(struct pmtm_tape *tape, int count)
 {
+	struct pmt_command cmd = pmtm_prepare(tape, PMT_OP_UNLOAD);
 	struct pmt_result res = {};
-	struct pmt_command cmd;
-	int ret = pmtm_finish_partitions(tape, PMTM_KILLABLE);
+	int ret = -EIO;
 
-	if (ret)
-		return ret;
-	cmd = pmtm_prepare(tape, PMT_OP_UNLOAD);
-	ret = -EIO;
 	if (!tape->modes.locked || tape->no_lock)
 		ret = pmtm_command(tape, &cmd, &res, PMTM_KILLABLE);
 	ret = pmtm_medium_changed(tape, ret, &res);
@@ -314,15 +310,19 @@ static int pmtm_op_unload(struct pmtm_tape *tape, int count)
 		return ret;
 	tape->ready = PMTM_NO_TAPE;
 	tape->rewind = false;
+	pmtm_forget_partitions(tape);
 	return 0;
 }
 
+/* Marks are written while the cartridge is there, the others' as that of its place. */
 static int pmtm_op_offl(struct pmtm_tape *tape, int count)
 {
 	int ret = 0;
 
 	if (tape->door != PMTM_OPEN)
 		ret = pmtm_set_door(tape, PMTM_OPEN);
+	if (ret >= 0)
+		ret = pmtm_finish_partitions(tape, PMTM_KILLABLE);
 	return ret < 0 ? ret : pmtm_op_unload(tape, count);
 }
 

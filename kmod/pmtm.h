@@ -225,6 +225,8 @@ int pmtm_command(struct pmtm_tape *tape, struct pmt_command *cmd,
 /* position.c */
 void pmtm_at_beginning(struct pmtm_tape *tape);
 void pmtm_no_position(struct pmtm_tape *tape);
+void pmtm_forget_partitions(struct pmtm_tape *tape);
+void pmtm_left(struct pmtm_tape *tape, u32 from, u64 lbn);
 void pmtm_lose_position(struct pmtm_tape *tape);
 void pmtm_forget(struct pmtm_tape *tape, u64 generation);
 void pmtm_new_session(struct pmtm_tape *tape, const struct pmt_result *res);

@@ -92,10 +92,35 @@ void pmtm_no_position(struct pmtm_tape *tape)
 }
 
 /* Where the other partitions were left means nothing: nor is a mark due there. */
-static void pmtm_forget_partitions(struct pmtm_tape *tape)
+void pmtm_forget_partitions(struct pmtm_tape *tape)
 {
 	memset(tape->left_at, 0, sizeof(tape->left_at));
 	memset(tape->left_writing, 0, sizeof(tape->left_writing));
+}
+
+/*
+ * A motion from that place has ended.  Where it led to another partition a mark that is
+ * due is so there, and none is due here; the switch of partitions knows better.
+ */
+void pmtm_left(struct pmtm_tape *tape, u32 from, u64 lbn)
+{
+	u32 to = tape->place.partition;
+
+	if (tape->lost)
+		return;
+	if (to < PMTM_PARTITIONS)
+		tape->left_writing[to] = false;
+	if (to == from) {
+		if (tape->place.lbn != lbn)
+			tape->direction = PMTM_IDLE;
+		return;
+	}
+	if (from < PMTM_PARTITIONS) {
+		tape->left_at[from] = lbn == PMT_UNKNOWN ? 0 : lbn;
+		tape->left_writing[from] = tape->direction == PMTM_WRITING &&
+					   lbn != PMT_UNKNOWN;
+	}
+	tape->direction = PMTM_IDLE;
 }
 
 void pmtm_lose_position(struct pmtm_tape *tape)

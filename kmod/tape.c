@@ -104,10 +104,7 @@ int pmtm_space(struct pmtm_tape *tape, u32 kind, s64 count, struct pmt_result *r
 	return pmtm_command(tape, &cmd, res, how);
 }
 
-/*
- * In another partition st does not tell where, but at its beginning.  Who goes to a
- * place there gets no mark any more where the data ended.
- */
+/* In another partition st does not tell where, but at its beginning. */
 int pmtm_locate(struct pmtm_tape *tape, u32 partition, u64 lbn)
 {
 	struct pmt_command cmd = pmtm_prepare(tape, PMT_OP_LOCATE);
@@ -122,27 +119,14 @@ int pmtm_locate(struct pmtm_tape *tape, u32 partition, u64 lbn)
 	ret = pmtm_command(tape, &cmd, &res, PMTM_KILLABLE);
 	if (ret)
 		return ret;
-	if (from != partition && from < PMTM_PARTITIONS && !tape->lost)
-		tape->left_at[from] = left == PMT_UNKNOWN ? 0 : left;
+	pmtm_left(tape, from, left);
 	pmtm_no_position(tape);
 	if (res.status != PMT_STATUS_GOOD)
 		return -EIO;
 	tape->lost = false;
-	if (partition < PMTM_PARTITIONS)
-		tape->left_writing[partition] = false;
 	if (!lbn)
 		pmtm_at_beginning(tape);
 	return 0;
-}
-
-/* The drive did not get there: the mark is due where the data ended, not here. */
-static void pmtm_went_astray(struct pmtm_tape *tape, u32 from, u64 left)
-{
-	if (tape->lost || from >= PMTM_PARTITIONS ||
-	    (tape->place.partition == from && tape->place.lbn == left))
-		return;
-	tape->left_writing[from] = tape->direction == PMTM_WRITING;
-	tape->direction = PMTM_IDLE;
 }
 
 /*
@@ -153,19 +137,14 @@ int pmtm_switch_partition(struct pmtm_tape *tape)
 {
 	u32 wanted = tape->partition_wanted, from = tape->place.partition;
 	bool due = tape->left_writing[wanted];
-	u64 left = tape->place.lbn;
 	int ret;
 
 	if (!pmtm_option(tape, MT_ST_CAN_PARTITIONS) || tape->ready != PMTM_READY ||
 	    tape->lost || wanted == from)
 		return 0;
 	ret = pmtm_locate(tape, wanted, tape->left_at[wanted]);
-	if (ret == -EIO)
-		pmtm_went_astray(tape, from, left);
 	if (ret)
 		return ret;
-	if (from < PMTM_PARTITIONS)
-		tape->left_writing[from] = tape->direction == PMTM_WRITING;
 	tape->direction = due ? PMTM_WRITING : PMTM_IDLE;
 	return 0;
 }
@@ -738,7 +717,6 @@ static int pmtm_finish_writing(struct pmtm_tape *tape, enum pmtm_wait how)
 	int file = tape->file, block = tape->block, ret;
 	enum pmtm_eof eof = tape->eof;
 
-	pmtm_reap(tape);
 	ret = pmtm_deferred(tape);
 	if (ret)
 		return ret;
@@ -774,10 +752,15 @@ static int pmtm_finish_acknowledged(struct pmtm_tape *tape, enum pmtm_wait how)
 	return ret ?: pmtm_deferred(tape);
 }
 
+/* What is answered by now may say that the tape is not where it was written to. */
 static int pmtm_finish_transfer(struct pmtm_tape *tape, enum pmtm_wait how)
 {
-	int ret;
+	int ret = how == PMTM_QUEUE ? 0 : pmtm_settle_left(tape);
 
+	if (ret)
+		return ret;
+	if (tape->direction == PMTM_WRITING)
+		pmtm_reap(tape);
 	if (tape->direction == PMTM_WRITING && !tape->lost)
 		return pmtm_finish_writing(tape, how);
 	ret = pmtm_finish_acknowledged(tape, how);
@@ -827,6 +810,8 @@ static int pmtm_finish_partition(struct pmtm_tape *tape, u32 partition,
 	ret = pmtm_issue(tape, &cmd, how);
 	if (ret)
 		return ret;
+	/* Going back to write was, and is, where the program is. */
+	tape->positioned = true;
 	tape->left_writing[partition] = false;
 	tape->left_at[partition]++;
 	if (how == PMTM_QUEUE) {

@@ -126,10 +126,10 @@ case_killed_in_ioctl() {
 	soon_gone "$mt"
 }
 
-# The rewind that it owed for its node is not of a tape that has gone.
-case_killed_offline() {
+# killed_offline SPEC: of the node that rewinds
+killed_offline() {
 	new_unit
-	serve "delay?op=unload&ms=5000|image:$T/a.tape?capacity=20M"
+	serve "delay?op=unload&ms=5000|$1"
 	ok recs write "$NTAPE" 1000 3
 	mt -f "$TAPE" offline &
 	local mt=$!
@@ -139,9 +139,20 @@ case_killed_offline() {
 	soon_gone "$mt"
 	settled() { [ "$(kept waiting)" = 0 ]; }
 	eventually 20 settled || fail "it does not settle"
+}
+
+# The rewind that it owed for its node is not of a tape that has gone.
+case_killed_offline() {
+	killed_offline "image:$T/a.tape?capacity=20M"
 	script "
 		open 0 npmtm0 rn -> ok
 		close 0 -> 0"
+}
+
+# But of one that has not.
+case_killed_offline_refused() {
+	killed_offline "fault?op=unload&error=hardware|image:$T/a.tape?capacity=20M"
+	at 0 0
 }
 
 case_next_open_waits() {

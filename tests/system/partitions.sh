@@ -159,4 +159,96 @@ case_failed_switch() {
 	holds "100 mark / 111 112"
 }
 
+# No mark is due any more in the partition that it came to.
+case_failed_switch_and_on() {
+	divided "fault?op=locate&after=2&error=medium&when=after|image:$T/a.tape?capacity=40M"
+	script "
+		open 0 npmtm0 rw -> ok
+		op 0 MTSETPART 1 -> 0
+		write 0 111 11 -> 111
+		write 0 112 12 -> 112
+		op 0 MTSETPART 0 -> 0
+		write 0 100 1 -> 100
+		op 0 MTSETPART 1 -> 0
+		write 0 113 13 -> -1 EIO
+		op 0 MTREW -> 0
+		op 0 MTSETPART 0 -> 0
+		op 0 MTSEEK 1 -> 0
+		close 0 -> 0"
+	holds "100 / 111 112"
+}
+
+# A record that had been acknowledged fails first: the tape has not left.
+case_failed_before_the_switch() {
+	divided "delay?op=write&ms=1000|fault?op=write&after=2&error=medium|image:$T/a.tape?capacity=40M"
+	script "
+		open 0 npmtm0 rw -> ok
+		op 0 MTSETPART 1 -> 0
+		write 0 111 11 -> 111
+		write 0 112 12 -> 112
+		write 0 113 13 -> 113
+		op 0 MTSETPART 0 -> 0
+		write 0 100 1 -> -1 EIO
+		close 0 -> 0"
+	holds "/ 111 112 mark"
+}
+
+# A child is killed while it changes partitions; who has the descriptor, too, closes it.
+case_killed_in_switch() {
+	divided "delay?op=locate&ms=6000|image:$T/a.tape?capacity=40M"
+	ok python3 - "$NTAPE" "$UNIT" << 'end'
+import fcntl, json, os, signal, struct, subprocess, sys, time
+
+def partition(number):
+    fcntl.ioctl(tape, 0x40086d01, struct.pack("hi", 33, number))
+
+def wait_until(count):
+    while True:
+        said = subprocess.run(["pmt", "status", "--json", sys.argv[2]],
+                              capture_output=True, check=True)
+        if json.loads(said.stdout)[0]["waiting"] == count:
+            return
+        time.sleep(0.1)
+
+tape = os.open(sys.argv[1], os.O_RDWR)
+partition(1)
+os.write(tape, bytes(111))
+wait_until(0)
+child = os.fork()
+if not child:
+    partition(0)
+    os.write(tape, bytes(100))
+    os._exit(0)
+wait_until(1)
+os.kill(child, signal.SIGKILL)
+os.waitpid(child, 0)
+wait_until(0)
+os.close(tape)
+end
+	holds "/ 111 mark"
+}
+
+# The mark elsewhere takes nothing from where the program is.
+case_offline_refused() {
+	divided "fault?op=unload&error=hardware|image:$T/a.tape?capacity=40M"
+	script "
+		open 0 npmtm0 rw -> ok
+		$both_written
+		op 0 MTOFFL -> -1 EIO
+		write 0 101 2 -> 101
+		close 0 -> 0"
+	holds "100 mark 101 mark / 111 112 113 mark"
+}
+
+# As of the partition where it is.
+case_unload_without_marks() {
+	divided
+	script "
+		open 0 npmtm0 rw -> ok
+		$both_written
+		op 0 MTUNLOAD -> 0
+		close 0 -> 0"
+	holds "100 / 111 112 113"
+}
+
 main "$@"
