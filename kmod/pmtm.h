@@ -136,7 +136,7 @@ struct pmtm_tape {
 	int deferred;			/* error of what was acknowledged */
 	bool told;			/* it was given out, since close began */
 	bool owed;			/* who exited left his closing in the ring */
-	bool rewind_owed;		/* a rewind was in it, and is not done yet */
+	bool rewind_owed;		/* a rewind, or an unload, was in it: not done */
 
 	/* state: options; survive close, and the medium */
 	u32 options;			/* MT_ST_* booleans of the drive */

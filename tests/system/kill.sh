@@ -114,11 +114,11 @@ case_killed_reader() {
 	soon_gone "$reader"
 }
 
-case_killed_in_ioctl() {
-	new_unit
-	serve "delay?op=rewind&ms=60000|image:$T/a.tape?capacity=20M"
+# killed_mt SPEC NODE OPERATION: behind three records
+killed_mt() {
+	serve "$1"
 	ok recs write "$NTAPE" 1000 3
-	mt -f "$NTAPE" rewind &
+	mt -f "$2" "$3" &
 	local mt=$!
 	echo "$mt" >> "$T/pids"
 	eventually 20 stuck "$mt" || fail "mt is not held"
@@ -126,19 +126,16 @@ case_killed_in_ioctl() {
 	soon_gone "$mt"
 }
 
-# killed_offline SPEC: of the node that rewinds
+case_killed_in_ioctl() {
+	new_unit
+	killed_mt "delay?op=rewind&ms=60000|image:$T/a.tape?capacity=20M" "$NTAPE" rewind
+}
+
+# killed_offline SPEC
 killed_offline() {
 	new_unit
-	serve "delay?op=unload&ms=5000|$1"
-	ok recs write "$NTAPE" 1000 3
-	mt -f "$TAPE" offline &
-	local mt=$!
-	echo "$mt" >> "$T/pids"
-	eventually 20 stuck "$mt" || fail "mt is not held"
-	kill -KILL "$mt"
-	soon_gone "$mt"
-	settled() { [ "$(kept waiting)" = 0 ]; }
-	eventually 20 settled || fail "it does not settle"
+	killed_mt "delay?op=unload&ms=5000|$1" "$TAPE" offline
+	eventually 20 all_done || fail "it does not settle"
 }
 
 # The rewind that it owed for its node is not of a tape that has gone.

@@ -163,6 +163,9 @@ is_state() { [ "$(state)" = "$1" ]; }
 # kept KEY: of pmt status --json
 kept() { pmt status --json "$UNIT" | jq -r ".[0].$1"; }
 
+# The server has done all that was issued.
+all_done() { [ "$(kept waiting)" = 0 ]; }
+
 # at FILE BLOCK: where mt says that the tape is
 at() {
 	local text

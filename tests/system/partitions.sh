@@ -142,9 +142,8 @@ case_killed_in_close() {
 	holds "/ 111 mark 120 mark"
 }
 
-# The drive says that it failed, and is there: a mark is due where the data ended that was
-# left, and none here.
-case_failed_switch() {
+# goes_astray SCRIPT: behind a change of partitions that fails when it is done
+goes_astray() {
 	divided "fault?op=locate&after=2&error=medium&when=after|image:$T/a.tape?capacity=40M"
 	script "
 		open 0 npmtm0 rw -> ok
@@ -155,22 +154,20 @@ case_failed_switch() {
 		write 0 100 1 -> 100
 		op 0 MTSETPART 1 -> 0
 		write 0 113 13 -> -1 EIO
+		$1"
+}
+
+# The drive says that it failed, and is there: a mark is due where the data ended that was
+# left, and none here.
+case_failed_switch() {
+	goes_astray "
 		close 0 -> 0"
 	holds "100 mark / 111 112"
 }
 
 # No mark is due any more in the partition that it came to.
 case_failed_switch_and_on() {
-	divided "fault?op=locate&after=2&error=medium&when=after|image:$T/a.tape?capacity=40M"
-	script "
-		open 0 npmtm0 rw -> ok
-		op 0 MTSETPART 1 -> 0
-		write 0 111 11 -> 111
-		write 0 112 12 -> 112
-		op 0 MTSETPART 0 -> 0
-		write 0 100 1 -> 100
-		op 0 MTSETPART 1 -> 0
-		write 0 113 13 -> -1 EIO
+	goes_astray "
 		op 0 MTREW -> 0
 		op 0 MTSETPART 0 -> 0
 		op 0 MTSEEK 1 -> 0
