@@ -479,11 +479,67 @@ static void told_places(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, tape->trailer);
 }
 
+/* What is due where, when a motion has ended; the tape is in partition 0 or 1. */
+static const struct left_row {
+	const char *name;
+	u32 from, to;
+	u64 lbn, lbn_now;
+	enum pmtm_direction before;
+	bool lost, due_there;
+	enum pmtm_direction after;	/* and behind the motion: */
+	u64 left_at;
+	bool left_writing, still_due;
+} leaving[] = {
+	{ "nowhere, a mark due", 0, 0, 5, 5, PMTM_WRITING, false, false,
+	  PMTM_WRITING, 0, false, false },
+	{ "in the same partition", 0, 0, 5, 9, PMTM_WRITING, false, false,
+	  PMTM_IDLE, 0, false, false },
+	{ "to the other one, a mark due", 0, 1, 5, 9, PMTM_WRITING, false, false,
+	  PMTM_IDLE, 5, true, false },
+	{ "to the other one, behind reading", 0, 1, 5, 9, PMTM_READING, false, false,
+	  PMTM_IDLE, 5, false, false },
+	{ "to where one was due", 0, 1, 5, 9, PMTM_IDLE, false, true,
+	  PMTM_IDLE, 5, false, false },
+	{ "from an unknown place", 0, 1, PMT_UNKNOWN, 9, PMTM_WRITING, false, false,
+	  PMTM_IDLE, 0, false, false },
+	{ "to one that st has not", 0, PMTM_PARTITIONS, 5, 9, PMTM_WRITING, false, true,
+	  PMTM_IDLE, 5, true, true },
+	{ "from one that st has not", PMTM_PARTITIONS, 1, 5, 9, PMTM_WRITING, false,
+	  true, PMTM_IDLE, 0, false, false },
+	{ "lost on the way", 0, 1, 5, 9, PMTM_WRITING, true, true,
+	  PMTM_WRITING, 0, false, true },
+};
+
+static void describe_left(const struct left_row *row, char *name)
+{
+	strscpy(name, row->name, KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(leaving, leaving, describe_left);
+
+static void marks_stay_due(struct kunit *test)
+{
+	const struct left_row *row = test->param_value;
+	struct pmtm_tape *tape = tape_in(test, &(struct state){ PMTM_NONE, 0, 0 });
+
+	tape->place.partition = row->to;
+	tape->place.lbn = row->lbn_now;
+	tape->direction = row->before;
+	tape->lost = row->lost;
+	tape->left_writing[1] = row->due_there;
+	pmtm_left(tape, row->from, row->lbn);
+	KUNIT_EXPECT_EQ(test, (int)tape->direction, (int)row->after);
+	KUNIT_EXPECT_EQ(test, tape->left_at[0], row->left_at);
+	KUNIT_EXPECT_EQ(test, tape->left_writing[0], row->left_writing);
+	KUNIT_EXPECT_EQ(test, tape->left_writing[1], row->still_due);
+}
+
 static struct kunit_case cases[] = {
 	ROWS(writing, try_row),
 	ROWS(reading, try_row),
 	ROWS(motion, try_row),
 	ROWS(shown, flags),
+	ROWS(leaving, marks_stay_due),
 	KUNIT_CASE(reset_loses_the_place),
 	KUNIT_CASE(abort_loses_the_place),
 	KUNIT_CASE(new_medium_begins_a_session),
