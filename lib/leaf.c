@@ -180,7 +180,7 @@ int pmt_leaf_attach(struct pmt_drive *drive, const struct pmt_session *session)
 		rc = leaf->ops->set_modes(leaf, &leaf->modes);
 	enter_partition(leaf, session->place.partition);
 	show(leaf);
-	return rc == -ENOTSUP ? 0 : rc;
+	return rc == -ENOTSUP || rc == -ECONNRESET ? 0 : rc;
 }
 
 /* Results */
@@ -755,7 +755,8 @@ static void do_space(struct pmt_leaf *leaf, struct pmt_request *req)
 
 	if (cmd->argument == PMT_SPACE_EOD) {
 		rc = 0;
-		if (leaf->place.partition != cmd->place.partition)
+		if (leaf->place.partition != cmd->place.partition ||
+		    (partitions(leaf) > 1 && leaf->place.lbn == PMT_UNKNOWN))
 			rc = leaf->ops->locate(leaf, cmd->place.partition, 0);
 		if (rc >= 0)
 			rc = leaf->ops->to_eod(leaf);
@@ -1022,6 +1023,14 @@ static bool only_goes(const struct pmt_command *cmd)
 	       cmd->argument == PMT_SPACE_RECORDS;
 }
 
+/* Of copies one was formatted, and then the other way is asked for. */
+static bool is_other_format(struct pmt_leaf *leaf, const struct pmt_command *cmd)
+{
+	return (cmd->op == PMT_OP_FORMAT || cmd->op == PMT_OP_MAY_FORMAT) &&
+	       cmd->place.generation < leaf->place.generation &&
+	       cmd->argument != partitions(leaf);
+}
+
 /* Answered by what an earlier server did? */
 static bool was_done(const struct pmt_leaf *leaf, const struct pmt_command *cmd,
 		     unsigned int flags)
@@ -1044,6 +1053,12 @@ static bool generation_fits(struct pmt_leaf *leaf, struct pmt_request *req,
 	if (req->cmd.place.generation == leaf->place.generation) {
 		leaf->ahead = false;
 		return true;
+	}
+	if (is_other_format(leaf, &req->cmd)) {
+		note_error(leaf, "it was formatted in another way already: repeat that");
+		pmt_result_check(req, PMT_KEY_ILLEGAL, 0x26, 0x00);
+		req->result.place = req->cmd.place;
+		return false;
 	}
 	if (was_done(leaf, &req->cmd, flags)) {
 		pmt_result_good(req);

@@ -108,6 +108,7 @@ static void approach_partition(struct mirror *m, const struct pmt_command *cmd)
 	m->twins = mirror_end_alike(m);
 	mirror_warn_ends(m);
 	mirror_choose_reader(m);
+	mirror_find_ends(m, cmd->argument);
 }
 
 static void approach_format(struct mirror *m, struct pmt_command *cmd)

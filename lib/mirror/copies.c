@@ -74,12 +74,27 @@ static void explain(struct copy *copy, const struct pmt_request *req)
 		 req->result.asc, req->result.ascq);
 }
 
+static void is_longer_in(struct copy *copy, uint32_t partition, uint64_t end)
+{
+	if (partition >= MIRROR_PARTITIONS)
+		return;
+	copy->longer_in |= 1u << partition;
+	copy->end[partition] = end;
+}
+
+static void forget_tails(struct copy *copy)
+{
+	copy->longer_in = 0;
+	for (unsigned int i = 0; i < MIRROR_PARTITIONS; i++)
+		copy->end[i] = PMT_UNKNOWN;
+}
+
 void mirror_mark(struct mirror *m, struct copy *copy, const struct pmt_request *req,
 		 bool failed)
 {
 	explain(copy, req);
 	copy->state = failed ? COPY_FAILED : COPY_LONGER;
-	copy->end = req->cmd.place.lbn;
+	is_longer_in(copy, req->cmd.place.partition, req->cmd.place.lbn);
 	if (!is_healthy(&m->copies[m->reader]))
 		mirror_choose_reader(m);
 	pthread_mutex_unlock(&m->lock);
@@ -118,7 +133,7 @@ static void put_words(const struct mirror *m, struct pmt_result *result)
 void mirror_combine_medium(struct mirror *m, const struct slot *slot,
 			   struct pmt_result *result)
 {
-	uint8_t flags = PMT_MEDIUM_PRESENT, any = 0;
+	uint8_t flags = PMT_MEDIUM_PRESENT, any = 0, more = 0xf;
 	uint64_t eod = PMT_UNKNOWN;
 	bool same = true, first = true;
 
@@ -128,15 +143,18 @@ void mirror_combine_medium(struct mirror *m, const struct slot *slot,
 
 		if (!mirror_is_good(&slot->parts[i]))
 			continue;
-		flags &= own->medium_flags;
+		flags &= own->medium_flags & PMT_MEDIUM_ALL;
 		any |= own->medium_flags;
+		if (own->medium_flags >> PMT_MEDIUM_MORE_SHIFT < more)
+			more = own->medium_flags >> PMT_MEDIUM_MORE_SHIFT;
 		same = same && (first || own->eod == eod);
 		first = false;
 		eod = copy->eod = own->eod;
 		copy->word = own->medium[0];
 	}
 	put_words(m, result);
-	result->medium_flags = (uint8_t)(flags | (any & ~PMT_MEDIUM_PRESENT));
+	any &= PMT_MEDIUM_ALL & ~PMT_MEDIUM_PRESENT;
+	result->medium_flags = (uint8_t)(flags | any | more << PMT_MEDIUM_MORE_SHIFT);
 	result->eod = same ? eod : PMT_UNKNOWN;
 }
 
@@ -181,6 +199,7 @@ void mirror_forget_data(struct mirror *m)
 	for (unsigned int i = 0; i < m->n; i++) {
 		m->copies[i].eod = PMT_UNKNOWN;
 		memset(&m->copies[i].bad, 0, sizeof(m->copies[i].bad));
+		forget_tails(&m->copies[i]);
 		if (m->copies[i].state == COPY_LONGER)
 			m->copies[i].state = COPY_OK;
 	}
@@ -191,6 +210,27 @@ void mirror_forget_media(struct mirror *m)
 	mirror_forget_data(m);
 	for (unsigned int i = 0; i < m->n; i++)
 		m->copies[i].word = 0;
+}
+
+bool mirror_is_behind(const struct copy *copy, const struct pmt_place *place)
+{
+	uint32_t partition = place->partition;
+
+	return copy->state == COPY_LONGER && partition < MIRROR_PARTITIONS &&
+	       copy->longer_in >> partition & 1 && copy->end[partition] != PMT_UNKNOWN &&
+	       place->lbn >= copy->end[partition];
+}
+
+void mirror_no_longer(struct mirror *m, uint32_t partition)
+{
+	for (unsigned int i = 0; i < m->n; i++) {
+		struct copy *copy = &m->copies[i];
+
+		if (partition < MIRROR_PARTITIONS)
+			copy->longer_in &= ~(1u << partition);
+		if (copy->state == COPY_LONGER && !copy->longer_in)
+			copy->state = COPY_OK;
+	}
 }
 
 static void copy_warns(const struct pmt_session *own, const struct pmt_place *place)
@@ -236,7 +276,8 @@ static void make_session(struct mirror *m, struct copy *copy,
 	copy->session.event = copy_event;
 	copy->session.context = copy;
 	copy->state = session->cookie >> (i + MIRROR_LONGER) & 1 ? COPY_LONGER : COPY_OK;
-	copy->eod = copy->end = PMT_UNKNOWN;
+	copy->eod = PMT_UNKNOWN;
+	forget_tails(copy);
 	copy->reason[0] = '\0';
 	memset(&copy->bad, 0, sizeof(copy->bad));
 }
@@ -339,31 +380,26 @@ static uint32_t count_partitions(const struct copy *copy, const struct pmt_resul
 	return (uint32_t)ask.result.residue;
 }
 
-static bool same_partitions(const struct mirror *m, const uint32_t *count)
+void mirror_find_ends(struct mirror *m, uint32_t partition)
 {
-	unsigned int first = m->n;
+	const struct copy *reader = &m->copies[m->reader];
 
-	for (unsigned int i = 0; i < m->n; i++) {
-		if (first == m->n && count[i])
-			first = i;
-		if (!count[i] || count[i] == count[first])
-			continue;
-		pmt_log(LOG_ERR, "%s: the copies are no twins: copy %u (%s) has %u "
-			"partition(s), copy %u (%s) has %u; format them alike, each alone",
-			m->drive.text, first + 1, m->copies[first].drive->text,
-			count[first], i + 1, m->copies[i].drive->text, count[i]);
-		return false;
+	for (unsigned int i = 0; i < m->n && partition < MIRROR_PARTITIONS; i++) {
+		struct copy *copy = &m->copies[i];
+
+		if (copy->state == COPY_LONGER && copy->longer_in >> partition & 1 &&
+		    copy->end[partition] == PMT_UNKNOWN && reader->state == COPY_OK)
+			copy->end[partition] = reader->eod;
 	}
-	return true;
 }
 
-/* Those that are longer: where the others end, by whom the reader is. */
-static void find_ends(struct mirror *m)
+/* Of those that are longer the unit does not know in which of the partitions. */
+static void may_be_longer(struct mirror *m, const uint32_t *count)
 {
 	for (unsigned int i = 0; i < m->n; i++)
-		if (m->copies[i].state == COPY_LONGER &&
-		    m->copies[m->reader].state == COPY_OK)
-			m->copies[i].end = m->copies[m->reader].eod;
+		if (m->copies[i].state == COPY_LONGER)
+			m->copies[i].longer_in = count[i] ? (1u << count[i]) - 1 : 1;
+	mirror_find_ends(m, m->ends_in);
 }
 
 /*
@@ -385,6 +421,7 @@ int mirror_look(struct mirror *m, const struct pmt_session *session)
 {
 	uint64_t last = session->medium[PMT_MEDIUM_WORDS - 1], fold = 0;
 	uint32_t count[MIRROR_COPIES_MAX] = { 0 };
+	char why[600] = "";
 	bool all = true;
 
 	m->ends_in = session->place.partition;
@@ -412,13 +449,16 @@ int mirror_look(struct mirror *m, const struct pmt_session *session)
 	}
 	if (mirror_count_healthy(m) < (m->degrade ? m->min : m->n))
 		return -ESTALE;
-	if (!same_partitions(m, count))
+	if (mirror_differ_in_partitions(m, count, why, sizeof(why)))
+		pmt_log(LOG_ERR, "%s: the copies are no twins: %s; format them alike, each "
+			"alone", m->drive.text, why);
+	if (why[0])
 		return -EINVAL;
 	mirror_choose_reader(m);
-	if (is_fresh(session) && mirror_is_refused(m, session->place.generation))
+	if (is_fresh(session) && mirror_is_refused(m, session->place.generation, count))
 		return -EMEDIUMTYPE;
 	mirror_warn_ends(m);
-	find_ends(m);
+	may_be_longer(m, count);
 	m->twins = mirror_end_alike(m) ||
 		   (session->waiting && session->cookie & MIRROR_TWINS);
 	if (m->n <= PMT_MEDIUM_WORDS || !last || !all || last == fold)

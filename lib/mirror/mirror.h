@@ -22,6 +22,7 @@
 
 /* In the cookie a copy has two bits, and all together have one. */
 #define MIRROR_COPIES_MAX 15u
+#define MIRROR_PARTITIONS 4u	/* that a copy can be longer in: all that there are */
 #define MIRROR_LONGER 16
 #define MIRROR_TWINS (UINT32_C(1) << 15)
 #define MIRROR_BAD_LISTED 32
@@ -59,7 +60,8 @@ struct copy {
 	enum { COPY_OK, COPY_LONGER, COPY_FAILED } state;
 	uint64_t word;			/* identity of its medium */
 	uint64_t eod;			/* as TEST and LOAD said, in ends_in */
-	uint64_t end;			/* longer: where what is wanted ends */
+	unsigned int longer_in;		/* longer: in which partitions, bits ... */
+	uint64_t end[MIRROR_PARTITIONS];	/* ... and where what is wanted ends there */
 	char reason[160];		/* why it is not ok */
 	struct {
 		uint64_t count;		/* those that are not listed, each time */
@@ -177,10 +179,16 @@ void mirror_combine_medium(struct mirror *m, const struct slot *slot,
 			   struct pmt_result *result);
 /* The unit is to know the medium of a copy that came. */
 void mirror_tell_words(const struct mirror *m, struct pmt_result *result);
+/* What the reader has told just now of this partition, for those that are longer. */
+void mirror_find_ends(struct mirror *m, uint32_t partition);
 /* Behind a TEST of the keeper's. */
 void mirror_note_ends(struct mirror *m, uint32_t partition);
 /* The least that is known: who does not know has a finite window. */
 uint64_t mirror_least_room(const struct mirror *m, const struct slot *slot);
+/* Do those that are longer have something at the place that is not wanted? */
+bool mirror_is_behind(const struct copy *copy, const struct pmt_place *place);
+/* All have written there, or were cut. */
+void mirror_no_longer(struct mirror *m, uint32_t partition);
 void mirror_forget_data(struct mirror *m);
 void mirror_forget_media(struct mirror *m);
 void mirror_detach_copies(struct mirror *m);
@@ -198,8 +206,12 @@ int mirror_look(struct mirror *m, const struct pmt_session *session);
 /* By what was asked just now: do all end at one place? */
 bool mirror_end_alike(const struct mirror *m);
 void mirror_warn_ends(const struct mirror *m);
-/* A set that is loaded, by its ends and what it begins with.  Lock not held, all quiet. */
-bool mirror_is_refused(struct mirror *m, uint64_t generation);
+/* count: of each copy, 0 is not known; why they differ. */
+bool mirror_differ_in_partitions(const struct mirror *m, const uint32_t *count, char *why,
+				 size_t size);
+/* A set that is loaded, by its partitions, its ends and what it begins with.  Lock not
+ * held, all quiet. */
+bool mirror_is_refused(struct mirror *m, uint64_t generation, const uint32_t *count);
 /* None: what is there now is loaded. */
 bool mirror_knows_media(const struct mirror *m);
 /*

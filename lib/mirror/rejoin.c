@@ -359,6 +359,15 @@ static void count_in(struct mirror *m)
 	m->stands = false;
 }
 
+/* Paused: one partition is copied, and FORMAT may have made more meanwhile. */
+static bool was_divided(struct mirror *m)
+{
+	struct pmt_request req = { .cmd = { .op = PMT_OP_PARTITIONS, .place = m->place } };
+
+	pmt_drive_execute(m->copies[mirror_first_healthy(m)].drive, &req);
+	return req.result.status != PMT_STATUS_GOOD || req.result.residue > 1;
+}
+
 /* The unit's session for it, with the place where all are. */
 static int take_in(struct mirror *m)
 {
@@ -398,6 +407,8 @@ static int finish(struct work *w)
 	n = pass(w);
 	if (n >= 0 && !w->sources.alike)
 		n = mirror_refuse_rejoin(m, "the good copies do not end alike");
+	if (n >= 0 && was_divided(m))
+		n = mirror_refuse_rejoin(m, "a tape has several partitions");
 	rc = n < 0 ? (int)n : drop_tail(w);
 	rc = rc ? rc : write_last(w, m->rejoin.lbn);
 	mirror_close_sources(&w->sources);

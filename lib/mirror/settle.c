@@ -155,14 +155,6 @@ static bool is_ahead(const struct mirror *m, unsigned int copy,
 	return false;
 }
 
-/* All have written, or were cut. */
-static void no_longer(struct mirror *m)
-{
-	for (unsigned int i = 0; i < m->n; i++)
-		if (m->copies[i].state == COPY_LONGER)
-			m->copies[i].state = COPY_OK;
-}
-
 /*
  * A copy that failed may have written all the same, and one at whose end nothing could be
  * overwritten may end there, where the others were not let begin: twins do not end alike
@@ -198,7 +190,7 @@ static bool cut_back(struct mirror *m, const struct slot *exception, uint64_t do
 		return true;
 	mirror_ask_all(m, &cut);
 	m->tails = false;
-	no_longer(m);
+	mirror_no_longer(m, place->partition);
 	for (unsigned int i = 0; i < m->n; i++)
 		if (is_healthy(&m->copies[i]) && mirror_is_check(&m->copies[i].own)) {
 			mirror_mark(m, &m->copies[i], &m->copies[i].own.req, false);
@@ -257,7 +249,7 @@ static void publish_exception(struct mirror *m, struct slot *slot)
 
 	complete_before(m, slot);
 	if (done)
-		no_longer(m);
+		mirror_no_longer(m, place.partition);
 	asks = failed || (!done && cmd->flags & PMT_CMD_POSITIONED);
 	m->tails = m->tails || (asks && has_tail(m, &place));
 	m->stands = cut_back(m, slot, done, &place) && !failed && mirror_is_known(&place);

@@ -319,11 +319,10 @@ void mirror_complete_all(struct mirror *m, struct slot *slot)
 	if (slot->cmd.op == PMT_OP_TEST && !mirror_is_known(&slot->cmd.place))
 		result.place = slot->parts[m->reader].req.result.place;
 	for (unsigned int i = 0; i < m->n; i++)
-		if (is_healthy(&m->copies[i])) {
+		if (is_healthy(&m->copies[i]))
 			take_warning(&result, &slot->parts[i].req.result);
-			if (mirror_writes(&slot->cmd) && m->copies[i].state == COPY_LONGER)
-				m->copies[i].state = COPY_OK;
-		}
+	if (mirror_writes(&slot->cmd))
+		mirror_no_longer(m, slot->cmd.place.partition);
 	if (mirror_changes(&slot->cmd)) {
 		m->twins = true;
 		m->tails = false;
@@ -413,8 +412,8 @@ static bool is_tail(const struct mirror *m, const struct part *part)
 	bool met = result->status == PMT_STATUS_GOOD ||
 		   (result->status == PMT_STATUS_CHECK && result->key == PMT_KEY_NONE);
 
-	return copy->state == COPY_LONGER && part->req.cmd.op == PMT_OP_READ && met &&
-	       copy->end != PMT_UNKNOWN && part->req.cmd.place.lbn >= copy->end;
+	return met && part->req.cmd.op == PMT_OP_READ &&
+	       mirror_is_behind(copy, &part->req.cmd.place);
 }
 
 static void part_done(struct pmt_request *req)

@@ -153,21 +153,42 @@ static bool are_twins(const struct mirror *m, uint64_t generation, char *why, si
 	return a == m->n;
 }
 
-bool mirror_is_refused(struct mirror *m, uint64_t generation)
+bool mirror_differ_in_partitions(const struct mirror *m, const uint32_t *count, char *why,
+				 size_t size)
+{
+	unsigned int first = m->n;
+
+	for (unsigned int i = 0; i < m->n; i++) {
+		if (first == m->n && count[i])
+			first = i;
+		if (!count[i] || count[i] == count[first])
+			continue;
+		snprintf(why, size, "copy %u (%s) has %u partition(s), copy %u (%s) has %u",
+			 first + 1, m->copies[first].drive->text, count[first], i + 1,
+			 m->copies[i].drive->text, count[i]);
+		return true;
+	}
+	return false;
+}
+
+bool mirror_is_refused(struct mirror *m, uint64_t generation, const uint32_t *count)
 {
 	const struct pmt_session *session = m->drive.session;
+	const char *advice = "'pmt verify' compares them, 'pmt copy' makes one of the other, "
+			     "and twins=any serves them as they are";
 	char why[600], text[1000];
 
-	if (m->any || are_twins(m, generation, why, sizeof(why))) {
+	if (mirror_differ_in_partitions(m, count, why, sizeof(why))) {
+		advice = "format them alike, each alone";
+	} else if (m->any || are_twins(m, generation, why, sizeof(why))) {
 		m->refused = false;
 		return false;
 	}
 	if (m->refused)
 		return true;
 	m->refused = true;
-	snprintf(text, sizeof(text), "the copies are no twins, and refused: %s; 'pmt verify' "
-		 "compares them, 'pmt copy' makes one of the other, and twins=any serves "
-		 "them as they are", why);
+	snprintf(text, sizeof(text), "the copies are no twins, and refused: %s; %s", why,
+		 advice);
 	pmt_log(LOG_ERR, "%s: %s", m->drive.text, text);
 	if (session && session->event)
 		session->event(session, PMT_EVENT_SET_REFUSED, text);
@@ -185,16 +206,23 @@ bool mirror_knows_media(const struct mirror *m)
 bool mirror_refuse_set(struct mirror *m, struct slot *slot)
 {
 	struct pmt_place place = slot->parts[mirror_first_healthy(m)].req.result.place;
+	uint32_t count[MIRROR_COPIES_MAX] = { 0 };
 	bool refused;
 
 	if (!mirror_loads(m, slot))
 		return false;
-	for (unsigned int i = 0; i < m->n; i++)
-		m->copies[i].eod = mirror_is_good(&slot->parts[i]) ?
-					   slot->parts[i].req.result.eod : PMT_UNKNOWN;
+	for (unsigned int i = 0; i < m->n; i++) {
+		const struct pmt_result *own = &slot->parts[i].req.result;
+
+		m->copies[i].eod = PMT_UNKNOWN;
+		if (!mirror_is_good(&slot->parts[i]))
+			continue;
+		m->copies[i].eod = own->eod;
+		count[i] = 1u + (own->medium_flags >> PMT_MEDIUM_MORE_SHIFT);
+	}
 	mirror_choose_reader(m);
 	pthread_mutex_unlock(&m->lock);
-	refused = mirror_is_refused(m, place.generation);
+	refused = mirror_is_refused(m, place.generation, count);
 	pthread_mutex_lock(&m->lock);
 	m->stands = false;
 	if (!refused)

@@ -1556,8 +1556,8 @@ START_TEST(mirror_wants_the_same_partitions)
 }
 END_TEST
 
-/* Killed when one copy was formatted, the other not: the same again. */
-START_TEST(mirror_repeats_format)
+/* Killed when one copy was formatted, the other not. */
+static void format_one(void)
 {
 	struct pmt_place at;
 
@@ -1571,6 +1571,12 @@ START_TEST(mirror_repeats_format)
 	rig_close(&rig);
 	rig.session.place = at;
 	ck_assert_int_eq(open_mirror("", ""), 0);
+}
+
+/* The same again. */
+START_TEST(mirror_repeats_format)
+{
+	format_one();
 	ck_good(format(2, 10));
 	ck_assert_uint_eq(rig.place.generation, 2);
 	expect_eod();
@@ -1579,6 +1585,38 @@ START_TEST(mirror_repeats_format)
 	begin_anew();
 	ck_assert_uint_eq(objects("a", 1), 1);
 	ck_assert_uint_eq(objects("b", 1), 1);
+}
+END_TEST
+
+/* Another than that: it is not said to be done, nor done by the other one. */
+START_TEST(mirror_of_another_format)
+{
+	format_one();
+	ck_sense(format(1, 0), PMT_KEY_ILLEGAL, 0x26, 0x00);
+	ck_assert_uint_eq(rig.place.generation, 1);
+	begin_anew();
+	ck_assert_uint_eq(objects("b", 0), 1);
+}
+END_TEST
+
+/* Of the next set one tape is divided, the other not. */
+START_TEST(mirror_refuses_a_set_of_unlike_partitions)
+{
+	char text[600];
+
+	two_partitions("a1", capacity);
+	begin_anew();
+	open_tape("b1", capacity);
+	begin_anew();
+	snprintf(text, sizeof(text), "mirror(%s,%s)", spec_of("a%d", capacity),
+		 spec_of("b%d", capacity));
+	ck_assert_int_eq(rig_open(&rig, text), 0);
+	ck_good(rig_write(&rig, "first"));
+	ck_good(rig_op(&rig, PMT_OP_UNLOAD));
+	logged[0] = '\0';
+	ck_sense(rig_op(&rig, PMT_OP_LOAD), PMT_KEY_NOT_READY, 0x04, 0x03);
+	ck_assert_ptr_nonnull(strstr(logged, "has 2 partition(s)"));
+	ck_assert_ptr_nonnull(strstr(logged, "format them alike"));
 }
 END_TEST
 
@@ -1615,6 +1653,8 @@ static Suite *partitions_suite(void)
 	tcase_add_test(c, mirror_shows_early_warning_of_each);
 	tcase_add_test(c, mirror_wants_the_same_partitions);
 	tcase_add_test(c, mirror_repeats_format);
+	tcase_add_test(c, mirror_of_another_format);
+	tcase_add_test(c, mirror_refuses_a_set_of_unlike_partitions);
 	suite_add_tcase(s, c);
 	return s;
 }

@@ -175,6 +175,33 @@ START_TEST(comes_back_though_slower)
 }
 END_TEST
 
+/* Its tape has one partition, and those that it is a copy of get two meanwhile. */
+START_TEST(does_not_come_back_divided)
+{
+	struct pmt_command format = { .op = PMT_OP_FORMAT, .argument = 2, .count = 10 };
+	char spec[320];
+
+	folder_make();
+	drop_second();
+	for (int i = 0; i < 200; i++)
+		ck_good(rig_write(&rig, "before"));
+	snprintf(spec, sizeof(spec), "delay?op=write&ms=5|%s", image("c", "?capacity=100M"));
+	rejoin(2, spec);
+	while (!status_number("rejoin", "lbn"))
+		pmt_delay(1);
+	format.place = rig.place;
+	ck_good(rig_do(&rig, format, NULL));
+	look_until(PMT_EVENT_REJOIN_FAILED);
+	ck_good(rig_do(&rig, (struct pmt_command){ .op = PMT_OP_LOCATE, .place = rig.place,
+						   .argument = 1 }, NULL));
+	ck_good(rig_do(&rig, (struct pmt_command){ .op = PMT_OP_WRITE, .place = rig.place,
+						   .flags = PMT_CMD_POSITIONED,
+						   .length = 3 }, "two"));
+	rig_close(&rig);
+	folder_remove();
+}
+END_TEST
+
 /* The copy that is read for it is dropped, too: it has not what is written since. */
 START_TEST(comes_back_by_one_that_counts)
 {
@@ -401,6 +428,7 @@ int main(void)
 	tcase_add_checked_fixture(tests, mirrorrig_setup, mirrorrig_teardown);
 	tcase_add_loop_test(tests, comes_back_while_writing, 0, 2);
 	tcase_add_test(tests, comes_back_though_slower);
+	tcase_add_test(tests, does_not_come_back_divided);
 	tcase_add_test(tests, comes_back_by_one_that_counts);
 	tcase_add_test(tests, has_all_and_no_room);
 	tcase_add_test(tests, comes_back_and_is_known);
