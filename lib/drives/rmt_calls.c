@@ -459,7 +459,7 @@ static int remote_status(struct pmt_remote *r, struct mtget *get)
 		return rc;
 	flags = flags && status.gstat > 0xffff;
 	get->mt_type = (long)status.type;
-	get->mt_resid = (long)status.resid;
+	get->mt_resid = flags ? (long)status.resid : 0;	/* the partition, under Linux */
 	get->mt_dsreg = flags ? (long)status.dsreg : 0;
 	get->mt_fileno = (int)status.file;
 	get->mt_blkno = (int)status.block;

@@ -96,7 +96,9 @@ static int st_set_modes(struct pmt_leaf *leaf, const struct pmt_modes *modes)
 		rc = set_compression(st, modes);
 	if (rc == 0)
 		rc = set_lock(st, modes);
-	return rc ? -ENOTSUP : 0;
+	if (rc)
+		rc = pmt_st_failed(st, rc);
+	return !rc || rc == -ECONNRESET || rc == -ESTALE ? rc : -ENOTSUP;
 }
 
 /* What st says of the medium, and what the drive says. */
@@ -107,6 +109,9 @@ static int take_medium(struct pmt_st *st)
 	__u64 lbn;
 	int rc = pmt_st_status(st, &status);
 
+	/* A switch of partitions that somebody has left to st, and that fails. */
+	if (rc == -EIO && pmt_st_set_options(st) == 0)
+		rc = pmt_st_status(st, &status);
 	if (rc == 0 && !GMT_ONLINE(status.mt_gstat))
 		rc = -ENOMEDIUM;
 	if (rc == 0)
@@ -121,13 +126,18 @@ static int take_medium(struct pmt_st *st)
 	pmt_st_ask_identity(st);
 	pmt_st_ask_partitions(st);
 	rc = pmt_st_set_block_size(st, 0);
+	if (rc == -EIO)
+		rc = pmt_st_set_block_size(st, 0);
 	if (rc)
 		pmt_log(LOG_ERR, "%s: it does not take records of any size: %s", st->path,
 			strerror(-rc));
+	if (rc == 0)
+		rc = pmt_st_first_partition(st);
 	if (rc)
 		leaf->present = false;
 	else
 		pmt_st_keep(st);
+	st->attention = 0;
 	return rc;
 }
 
@@ -268,7 +278,8 @@ static void stand(struct pmt_st *st, const struct pmt_place *place)
 	struct pmt_place *now = &st->leaf.place;
 
 	pmt_st_where(st);
-	if (st->positions && now->lbn != place->lbn)
+	if (st->positions &&
+	    (now->lbn != place->lbn || now->partition != place->partition))
 		return;
 	now->lbn = place->lbn;
 	now->file = place->file;

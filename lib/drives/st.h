@@ -45,7 +45,9 @@ struct pmt_st {
 	bool synced;			/* all that was written is on the medium */
 	bool early;			/* early warning was met, and not left since */
 	bool waits;			/* marks that are not waited for are refused */
+	int attention;			/* met beside TEST: -ESTALE, -ECONNRESET, 0 */
 	uint32_t partitions;		/* of the medium */
+	bool divides;			/* it tells of partitions, if it is one, too */
 	uint32_t partitions_most;	/* that can be made; 0: none */
 	uint64_t block_size;		/* that st uses; PMT_UNKNOWN */
 	uint32_t transfer;		/* bytes at once, for many blocks */
@@ -78,6 +80,9 @@ int pmt_st_status(struct pmt_st *, struct mtget *);
 int pmt_st_lbn(struct pmt_st *, __u64 *lbn);
 /* leaf->place as the drive tells it, or unknown. */
 void pmt_st_where(struct pmt_st *);
+/* Behind an error: no motion from there, forward or back, can have ended where the drive
+ * is.  It was reset, or has another cartridge; st has told EIO and nothing else. */
+bool pmt_st_astray(struct pmt_st *, const struct pmt_place *from, bool back);
 /* Leave no automatic filemark behind. */
 void pmt_st_idle(struct pmt_st *);
 /* What an error is for a leaf; where the drive stands is asked anew. */
@@ -100,8 +105,14 @@ int pmt_st_set_options(struct pmt_st *);
 
 /* st_parts.c */
 void pmt_st_ask_partitions(struct pmt_st *);
-uint32_t pmt_st_partition(struct pmt_st *);	/* that the drive stands in */
-/* The next MTSEEK goes to it.  -EINVAL: there is none. */
+/* The one that the drive says it stands in: 0, -EIO, -ENOTSUP. */
+int pmt_st_partition(struct pmt_st *, uint32_t *partition);
+/* A switch that st still owes is forgotten; what st does next it may begin with going
+ * to where it was last in the partition where the drive is. */
+void pmt_st_stay(struct pmt_st *);
+/* Where one partition is all that can be used: be in it.  0, -errno it is not. */
+int pmt_st_first_partition(struct pmt_st *);
+/* The next MTSEEK or MTREW goes to it.  -EINVAL: there is none. */
 int pmt_st_enter(struct pmt_st *, uint32_t partition);
 int pmt_st_format(struct pmt_leaf *, uint32_t count, int64_t megabytes, bool dry);
 uint32_t pmt_st_partitions(struct pmt_leaf *);

@@ -117,6 +117,8 @@ static int marks_failed(struct pmt_st *st, const struct mtget *before, uint64_t 
 	uint64_t some = marks_done(st, before, n);
 	struct mtget after;
 
+	if (pmt_st_astray(st, &st->leaf.place, false))
+		return pmt_st_failed(st, -EIO);
 	marked(st, some);
 	*done += (uint32_t)some;
 	if (some)
@@ -195,7 +197,11 @@ int pmt_st_sync(struct pmt_leaf *leaf)
 		st->writing = false;
 	}
 	st->synced = true;
-	if (expected == PMT_UNKNOWN || pmt_st_lbn(st, &lbn) || lbn == expected)
+	if (expected == PMT_UNKNOWN || !st->positions)
+		return 0;
+	if (pmt_st_lbn(st, &lbn))
+		return pmt_st_failed(st, -EIO);
+	if (lbn == expected && !pmt_st_astray(st, &leaf->place, false))
 		return 0;
 	pmt_log(LOG_ERR, "%s: it stands at block %llu instead of %llu: what was written is "
 		"not there", st->path, (unsigned long long)lbn, (unsigned long long)expected);
@@ -283,7 +289,7 @@ static int read_failed(struct pmt_st *st, ssize_t rc)
 
 	if (rc != -EIO)
 		return pmt_st_failed(st, (int)rc);
-	if (pmt_st_at_end(st, &passed))
+	if (pmt_st_at_end(st, &passed) && !pmt_st_astray(st, &before, false))
 		return pmt_st_end_of_data(st);
 	if (passed)
 		pmt_st_op(st, MTBSR, 1);
@@ -368,14 +374,18 @@ int pmt_st_read_blocks(struct pmt_leaf *leaf, void *buffer, uint32_t size,
 	if (n < 2)
 		return -ENOTSUP;
 	pmt_st_idle(st);
-	if (pmt_st_set_block_size(st, size))
-		return -ENOTSUP;
+	rc = pmt_st_set_block_size(st, size);
+	if (rc)
+		rc = pmt_st_failed(st, rc);
+	if (rc)
+		return rc == -ECONNRESET || rc == -ESTALE ? rc : -ENOTSUP;
 	if (st->calls->read(st, buffer, (size_t)n * size) == (ssize_t)n * size) {
 		pmt_st_add(&leaf->place.lbn, n);
 		pmt_st_add(&leaf->place.block, n);
 		*done = n;
 		return 0;
 	}
-	rc = pmt_st_come_back(st, &before);
+	rc = pmt_st_astray(st, &before, false) ? pmt_st_failed(st, -EIO) :
+						 pmt_st_come_back(st, &before);
 	return rc ? rc : -ENOTSUP;
 }

@@ -18,91 +18,108 @@ static void subtract(__u64 *value, uint64_t count)
 
 /* ---- going ---- */
 
-int pmt_st_rewind(struct pmt_st *st)
-{
-	int rc;
-
-	pmt_st_idle(st);
-	rc = pmt_st_op_again(st, MTREW, 1);
-	if (rc)
-		return pmt_st_failed(st, rc);
-	st->leaf.place.lbn = st->leaf.place.file = st->leaf.place.block = 0;
-	st->leaf.stands = true;
-	st->early = false;
-	return 0;
-}
-
 int pmt_st_end_of_data(struct pmt_st *st)
 {
 	st->leaf.eod = st->leaf.place.lbn;
 	return PMT_AT_EOD;
 }
 
-/* It has not got there.  A drive that cannot LOCATE does not move. */
-static int not_located(struct pmt_st *st, int error, uint64_t from, uint64_t lbn)
+/*
+ * It has not got there.  A drive that cannot LOCATE does not move.  Where it was on the
+ * way to another partition its place says nothing of a reset.
+ */
+static int not_located(struct pmt_st *st, int error, uint32_t partition, uint64_t lbn)
 {
-	bool passed;
+	const struct pmt_place from = st->leaf.place;
+	bool stays = partition == from.partition, passed;
+	uint32_t there;
 	__u64 now;
 
-	if (error != -EIO || pmt_st_lbn(st, &now))
+	if (error == -EINVAL)
+		pmt_st_where(st);
+	if (error != -EIO || (stays && !lbn) || pmt_st_lbn(st, &now))
 		return pmt_st_failed(st, error);
-	if (now < lbn && pmt_st_at_end(st, &passed)) {
+	if (now < lbn && pmt_st_partition(st, &there) == 0 && there == partition &&
+	    pmt_st_at_end(st, &passed)) {
 		pmt_st_where(st);
 		return pmt_st_end_of_data(st);
 	}
 	pmt_st_where(st);
-	return now == from ? -ENOTSUP : pmt_st_failed(st, error);
+	return stays && now == from.lbn ? -ENOTSUP : pmt_st_failed(st, error);
 }
 
-static int seek(struct pmt_st *st, uint64_t from, uint64_t lbn)
+static int go(struct pmt_st *st, uint32_t partition, uint64_t lbn)
 {
-	struct pmt_place *place = &st->leaf.place;
-	int rc = pmt_st_op_again(st, MTSEEK, (int)(uint32_t)lbn);
+	bool rewinds = !lbn && partition == st->leaf.place.partition;
+	int rc = st->partitions > 1 ? pmt_st_enter(st, partition) : 0;
 
 	if (rc)
-		return not_located(st, rc, from, lbn);
-	place->lbn = lbn;
-	place->file = place->block = lbn ? PMT_UNKNOWN : 0;
-	st->leaf.stands = true;
-	return 0;
+		return rc;
+	return rewinds ? pmt_st_op_again(st, MTREW, 1) :
+			 pmt_st_op_again(st, MTSEEK, (int)(uint32_t)lbn);
 }
 
-/* What was known of the end of data was another's. */
-static int change_partition(struct pmt_st *st, uint32_t partition, uint64_t lbn)
+/*
+ * Where st is mistaken about the partition it does not tell the drive to change it: the
+ * drive, which is asked, is somewhere else.  To go there sets st right.
+ */
+static int go_surely(struct pmt_st *st, uint32_t partition, uint64_t lbn)
 {
-	int rc;
+	for (bool again = false;; again = true) {
+		int rc = go(st, partition, lbn);
+		uint32_t now;
 
-	pmt_st_idle(st);
-	rc = pmt_st_enter(st, partition);
-	if (rc)
-		return rc == -EINVAL ? rc : pmt_st_failed(st, rc);
-	st->early = false;
-	st->leaf.eod = PMT_UNKNOWN;
-	st->leaf.place.partition = partition;
-	return seek(st, PMT_UNKNOWN, lbn);
+		if (rc == -EINVAL)
+			return rc;
+		if (pmt_st_partition(st, &now)) {
+			pmt_st_stay(st);
+			if (rc)
+				return rc;
+			if (pmt_st_partition(st, &now)) {
+				st->leaf.place.lbn = PMT_UNKNOWN;
+				return -EIO;
+			}
+		}
+		if (now == partition)
+			return rc;
+		if (again || go(st, now, 0))
+			return -EIO;
+	}
 }
 
 int pmt_st_locate(struct pmt_leaf *leaf, uint32_t partition, uint64_t lbn)
 {
 	struct pmt_st *st = pmt_st_of(leaf);
+	int rc;
 
 	if (partition >= st->partitions)
 		return -EINVAL;
 	if (lbn && (!st->positions || lbn > UINT32_MAX))
 		return -ENOTSUP;
-	if (partition != leaf->place.partition)
-		return change_partition(st, partition, lbn);
-	if (lbn == 0)
-		return pmt_st_rewind(st);
 	pmt_st_idle(st);
 	st->early = false;
-	return seek(st, leaf->place.lbn, lbn);
+	rc = go_surely(st, partition, lbn);
+	if (rc)
+		return not_located(st, rc, partition, lbn);
+	if (partition != leaf->place.partition)
+		leaf->eod = PMT_UNKNOWN;
+	leaf->place.partition = partition;
+	leaf->place.lbn = lbn;
+	leaf->place.file = leaf->place.block = lbn ? PMT_UNKNOWN : 0;
+	leaf->stands = true;
+	return 0;
+}
+
+int pmt_st_rewind(struct pmt_st *st)
+{
+	return pmt_st_locate(&st->leaf, st->leaf.place.partition, 0);
 }
 
 int pmt_st_to_eod(struct pmt_leaf *leaf)
 {
 	struct pmt_st *st = pmt_st_of(leaf);
 	struct pmt_place *place = &leaf->place;
+	uint32_t partition = place->partition;
 	struct mtget before, after;
 	uint64_t file = PMT_UNKNOWN;
 	int rc;
@@ -118,6 +135,10 @@ int pmt_st_to_eod(struct pmt_leaf *leaf)
 	    after.mt_fileno >= before.mt_fileno)
 		file = place->file + (uint64_t)(after.mt_fileno - before.mt_fileno);
 	pmt_st_where(st);
+	if (st->partitions > 1 && place->lbn == PMT_UNKNOWN)
+		return -EIO;
+	if (place->partition != partition)
+		return -ECONNRESET;
 	place->file = place->lbn ? file : 0;
 	st->leaf.stands = true;
 	pmt_st_end_of_data(st);
@@ -157,7 +178,7 @@ static int64_t at_once(bool countable, int64_t left)
 	return n < PMT_ST_COUNT_MAX ? n : PMT_ST_COUNT_MAX;
 }
 
-/* Objects passed, of n, if that can be told. */
+/* Objects passed, if that can be told. */
 uint64_t pmt_st_passed(struct pmt_st *st, uint64_t from)
 {
 	__u64 now;
@@ -175,6 +196,8 @@ static int records_stopped(struct pmt_st *st, const struct mtget *before, uint64
 	int rc = pmt_st_status(st, &after);	/* before MTIOCPOS, which changes it */
 	uint64_t n = pmt_st_passed(st, place->lbn);
 
+	if (pmt_st_astray(st, place, false))
+		return pmt_st_failed(st, -EIO);
 	if (rc == 0 && GMT_EOD(after.mt_gstat)) {
 		pmt_st_add(&place->lbn, n);
 		pmt_st_add(&place->block, n);
@@ -229,6 +252,12 @@ static bool mark_is_next(struct pmt_st *st, const struct mtget *before,
 	       now == lbn + 1 && pmt_st_op(st, MTBSF, 1) == 0;
 }
 
+/* So many more than there are behind the beginning: else it was reset, to be there. */
+static bool is_short(uint64_t from, uint64_t count)
+{
+	return from == PMT_UNKNOWN || from < count;
+}
+
 static int records_stopped_back(struct pmt_st *st, const struct mtget *before,
 				uint64_t *left)
 {
@@ -238,8 +267,11 @@ static int records_stopped_back(struct pmt_st *st, const struct mtget *before,
 	int rc = pmt_st_status(st, &after);	/* before MTIOCPOS, as above */
 	uint64_t n = pmt_st_passed(st, place->lbn);
 
+	if (pmt_st_astray(st, place, true))
+		return pmt_st_failed(st, -EIO);
 	pmt_st_lbn(st, &now);
-	if (rc == 0 && after.mt_blkno >= 0 && (now == 0 || GMT_BOT(after.mt_gstat))) {
+	if (rc == 0 && after.mt_blkno >= 0 && is_short(place->lbn, *left) &&
+	    (now == 0 || GMT_BOT(after.mt_gstat))) {
 		*left -= n < *left ? n : *left;
 		place->lbn = place->file = place->block = 0;
 		return PMT_AT_BOP;
@@ -287,10 +319,13 @@ static int marks_stopped(struct pmt_st *st, const struct mtget *before, bool bac
 			 uint64_t *left)
 {
 	struct pmt_place *place = &st->leaf.place;
+	bool may_begin = back && is_short(place->file, *left);
 	uint64_t from = place->lbn, n = 0;
 	struct mtget after;
 	int rc = pmt_st_status(st, &after);
 
+	if (pmt_st_astray(st, place, back))
+		return pmt_st_failed(st, -EIO);
 	if (rc == 0 && before->mt_fileno >= 0 && after.mt_fileno >= 0)
 		n = (uint64_t)(back ? before->mt_fileno - after.mt_fileno :
 				      after.mt_fileno - before->mt_fileno);
@@ -298,7 +333,7 @@ static int marks_stopped(struct pmt_st *st, const struct mtget *before, bool bac
 		return pmt_st_failed(st, -EIO);
 	*left -= n;
 	renew_lbn(st);
-	if (back && (place->lbn == 0 || GMT_BOT(after.mt_gstat))) {
+	if (may_begin && (place->lbn == 0 || GMT_BOT(after.mt_gstat))) {
 		place->lbn = place->file = place->block = 0;
 		return PMT_AT_BOP;
 	}

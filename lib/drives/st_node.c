@@ -242,14 +242,31 @@ int pmt_st_lbn(struct pmt_st *st, __u64 *lbn)
 void pmt_st_where(struct pmt_st *st)
 {
 	struct pmt_place *place = &st->leaf.place;
+	uint32_t partition;
+	bool told = pmt_st_partition(st, &partition) == 0;
 
-	place->partition = pmt_st_partition(st);
+	if (!told || partition != place->partition)
+		st->leaf.eod = PMT_UNKNOWN;
+	if (told)
+		place->partition = partition;
 	place->file = place->block = PMT_UNKNOWN;
 	st->leaf.stands = false;
-	if (pmt_st_lbn(st, &place->lbn))
+	if (!told || pmt_st_lbn(st, &place->lbn))
 		place->lbn = PMT_UNKNOWN;
 	else if (place->lbn == 0)
 		place->file = place->block = 0;
+}
+
+bool pmt_st_astray(struct pmt_st *st, const struct pmt_place *from, bool back)
+{
+	uint32_t partition;
+	__u64 now;
+
+	if (pmt_st_partition(st, &partition) || partition != from->partition)
+		return true;
+	if (from->lbn == PMT_UNKNOWN || pmt_st_lbn(st, &now))
+		return false;
+	return back ? now > from->lbn : now < from->lbn;
 }
 
 /*
@@ -271,7 +288,7 @@ int pmt_st_set_block_size(struct pmt_st *st, uint32_t size)
 
 	if (st->block_size == size)
 		return 0;
-	rc = pmt_st_op_again(st, MTSETBLK, (int)size);
+	rc = pmt_st_op(st, MTSETBLK, (int)size);
 	st->block_size = rc ? PMT_UNKNOWN : size;
 	return rc;
 }
@@ -338,33 +355,49 @@ static int scsi(struct pmt_st *st, const uint8_t *cdb, uint8_t cdb_length, void 
 	return -EIO;
 }
 
+/* What the drive says once: until it is told. */
+static bool note_attention(struct pmt_st *st, const struct sense *sense)
+{
+	if (sense->asc == 0x28)
+		st->attention = -ESTALE;
+	else if (sense->asc == 0x29 && !st->attention)
+		st->attention = -ECONNRESET;
+	return sense->asc == 0x28 || sense->asc == 0x29;
+}
+
 int pmt_st_ask(struct pmt_st *st, const uint8_t *cdb, uint8_t cdb_length, void *buffer,
 	       unsigned int size)
 {
 	struct sense sense;
+	int rc;
 
-	return scsi(st, cdb, cdb_length, buffer, size, &sense);
+	for (int i = 0; i < ATTENTIONS; i++) {
+		rc = scsi(st, cdb, cdb_length, buffer, size, &sense);
+		if (rc != -EIO || sense.key != PMT_KEY_ATTENTION || note_attention(st, &sense))
+			break;
+	}
+	return rc;
 }
 
 int pmt_st_test(struct pmt_st *st)
 {
 	static const uint8_t test_unit_ready[6] = { 0x00 };
 	struct sense sense;
-	int worst = 0;
 
 	for (int i = 0; i < ATTENTIONS; i++) {
 		int rc = scsi(st, test_unit_ready, 6, NULL, 0, &sense);
 
+		if (rc == 0) {
+			rc = st->attention;
+			st->attention = 0;
+		}
 		if (rc != -EIO)
-			return rc ? rc : worst;
+			return rc;
 		if (sense.key == PMT_KEY_NOT_READY)
 			return sense.asc == 0x3a ? -ENOMEDIUM : -EAGAIN;
 		if (sense.key != PMT_KEY_ATTENTION)
 			return -EIO;
-		if (sense.asc == 0x28)
-			worst = -ESTALE;
-		else if (sense.asc == 0x29 && !worst)
-			worst = -ECONNRESET;
+		note_attention(st, &sense);
 	}
 	return -EIO;
 }
@@ -446,13 +479,19 @@ static void is_out(struct pmt_st *st)
 	st->removed = true;
 }
 
+static bool is_block_of(const struct pmt_place *a, const struct pmt_place *b)
+{
+	return a->lbn != PMT_UNKNOWN && a->lbn == b->lbn && a->partition == b->partition;
+}
+
 /* EIO, and nothing says what it was: the place does. */
-static int look_at_place(struct pmt_st *st, uint64_t expected)
+static int look_at_place(struct pmt_st *st, const struct pmt_place *expected)
 {
 	uint64_t medium = st->leaf.medium;
 
 	pmt_st_where(st);
-	if (!st->positions || st->leaf.place.lbn == expected || expected == PMT_UNKNOWN)
+	if (!st->positions || expected->lbn == PMT_UNKNOWN ||
+	    is_block_of(&st->leaf.place, expected))
 		return -EIO;
 	/* Rewound: by a reset, or it is another cartridge. */
 	if (st->leaf.place.lbn == 0) {
@@ -479,13 +518,13 @@ static int examine(struct pmt_st *st)
 		now->lbn = now->file = now->block = PMT_UNKNOWN;
 		st->leaf.stands = false;
 	} else {
-		rc = look_at_place(st, before.lbn);
+		rc = look_at_place(st, &before);
 	}
 	if (rc == -ESTALE)
 		is_out(st);
 	if (rc != -EIO)
 		return rc;
-	if (now->lbn != PMT_UNKNOWN && now->lbn == before.lbn)
+	if (is_block_of(now, &before))
 		*now = before;
 	pmt_st_ask_protection(st);
 	return st->leaf.protected && !protected ? -EROFS : -EIO;

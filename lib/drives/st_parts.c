@@ -4,8 +4,13 @@
  *
  * How many there are, and in which of them the drive stands, it tells by SCSI
  * commands of our own alone (the mode page of partitions, READ POSITION): without
- * SG_IO, or where it has no such page, it has one partition.  st goes to another
- * one with the next MTSEEK behind MTSETPART, and makes one or two.
+ * SG_IO, or where it has no such page, it has one partition.  st makes one or two.
+ *
+ * There are three answers to where the tape is: the drive's, st's, and the one that
+ * MTSETPART has named last, to which st goes before it does anything else (MTIOCGET
+ * and SG_IO are such), as often as it does not succeed.  st tells the drive of a
+ * partition only if its own answer is another.  So nobody relies on where st was left:
+ * MTSETPART comes before all that goes to a place, and the drive is asked behind it.
  */
 #include <errno.h>
 #include <string.h>
@@ -16,6 +21,7 @@
 #define PARTITION_PAGE	0x11
 #define ST_PARTITIONS	4	/* that st goes to */
 #define ST_MAKES	2	/* that it makes */
+#define NOT_KNOWN	0x04	/* READ POSITION: the position is not known */
 
 /* Medium partition mode page: -EIO, -ENOTSUP there is none. */
 static int ask_page(struct pmt_st *st, uint32_t *additional, uint32_t *most)
@@ -35,15 +41,56 @@ static int ask_page(struct pmt_st *st, uint32_t *additional, uint32_t *most)
 	return 0;
 }
 
+int pmt_st_partition(struct pmt_st *st, uint32_t *partition)
+{
+	static const uint8_t read_position[10] = { 0x34 };
+	uint8_t told[20] = { 0 };
+	int rc;
+
+	*partition = 0;
+	if (st->partitions < 2)
+		return 0;
+	rc = pmt_st_ask(st, read_position, 10, told, sizeof(told));
+	if (rc || (told[0] & NOT_KNOWN))
+		return rc ? rc : -EIO;
+	*partition = told[1];
+	return 0;
+}
+
+static int let_switch(struct pmt_st *st, bool on)
+{
+	return pmt_st_op(st, MTSETDRVBUFFER,
+			 (int)((on ? MT_ST_SETBOOLEANS : MT_ST_CLEARBOOLEANS) |
+			       MT_ST_CAN_PARTITIONS));
+}
+
+void pmt_st_stay(struct pmt_st *st)
+{
+	uint32_t now;
+	bool told;
+
+	if (st->partitions < 2)
+		return;
+	let_switch(st, false);
+	told = pmt_st_partition(st, &now) == 0;
+	let_switch(st, true);
+	if (told)
+		pmt_st_op(st, MTSETPART, (int)now);
+}
+
 void pmt_st_ask_partitions(struct pmt_st *st)
 {
 	uint32_t additional, most;
 
+	int rc;
+
 	st->partitions = 1;
 	st->partitions_most = 0;
-	if (ask_page(st, &additional, &most) || (!additional && !most))
+	rc = ask_page(st, &additional, &most);
+	st->divides = st->passes && (rc == 0 || rc == -EIO);
+	if (rc || (!additional && !most))
 		return;
-	if (pmt_st_op(st, MTSETDRVBUFFER, MT_ST_SETBOOLEANS | MT_ST_CAN_PARTITIONS))
+	if (let_switch(st, true))
 		return;
 	st->partitions = additional + 1;
 	if (st->partitions > ST_PARTITIONS) {
@@ -52,32 +99,63 @@ void pmt_st_ask_partitions(struct pmt_st *st)
 		st->partitions = ST_PARTITIONS;
 	}
 	st->partitions_most = most < ST_MAKES ? most + 1 : ST_MAKES;
-}
-
-uint32_t pmt_st_partition(struct pmt_st *st)
-{
-	static const uint8_t read_position[10] = { 0x34 };
-	uint8_t told[20] = { 0 };
-
-	if (st->partitions < 2 || pmt_st_ask(st, read_position, 10, told, sizeof(told)))
-		return 0;
-	return told[1];
+	pmt_st_stay(st);
 }
 
 /* Behind a reset st takes nothing but what brings the tape to a known place. */
-int pmt_st_enter(struct pmt_st *st, uint32_t partition)
+static int set_partition(struct pmt_st *st, uint32_t partition)
 {
-	int rc;
+	int rc = pmt_st_op(st, MTSETPART, (int)partition);
 
-	if (partition >= st->partitions)
-		return -EINVAL;
-	rc = pmt_st_op(st, MTSETPART, (int)partition);
 	if (rc == -EIO) {
 		pmt_st_op(st, MTREW, 1);
 		rc = pmt_st_op(st, MTSETPART, (int)partition);
 	}
 	return rc;
 }
+
+int pmt_st_enter(struct pmt_st *st, uint32_t partition)
+{
+	return partition < st->partitions ? set_partition(st, partition) : -EINVAL;
+}
+
+/* st asks the drive how many there are, and goes to one that it is not in already. */
+static int go_round(struct pmt_st *st, bool elsewhere)
+{
+	int rc = st->divides ? -EINVAL : set_partition(st, 1);
+
+	if (rc && !elsewhere)
+		return 0;
+	if (rc == 0)
+		pmt_st_op_again(st, MTSEEK, 0);
+	rc = set_partition(st, 0);
+	return rc ? rc : pmt_st_op_again(st, MTSEEK, 0);
+}
+
+int pmt_st_first_partition(struct pmt_st *st)
+{
+	bool elsewhere;
+	struct mtget status;
+	int rc;
+
+	if (st->partitions > 1)
+		return 0;
+	elsewhere = pmt_st_status(st, &status) == 0 && status.mt_resid;
+	if (st->divides && !elsewhere)
+		return 0;
+	pmt_st_idle(st);
+	rc = let_switch(st, true);
+	if (rc)
+		return elsewhere ? rc : 0;
+	rc = go_round(st, elsewhere);
+	if (!st->partitions_most)
+		let_switch(st, false);
+	if (rc)
+		pmt_log(LOG_ERR, "%s: it does not get to its first partition, and no other "
+			"can be used without SCSI commands: %s", st->path, strerror(-rc));
+	return rc;
+}
+
 
 uint32_t pmt_st_partitions(struct pmt_leaf *leaf)
 {

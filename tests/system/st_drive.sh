@@ -235,6 +235,13 @@ in_partition() {
 	dd if="$1" bs=10000 count=1 status=none | wc -c
 }
 
+READ_BOTH='op 0 MTSETPART 0 -> 0
+		op 0 MTREW -> 0
+		read 0 1000 -> 100 tag=01
+		op 0 MTSETPART 1 -> 0
+		op 0 MTREW -> 0
+		read 0 1000 -> 200 tag=03'
+
 # Of the drive and of the image beside it, in the same way; also by the next server.
 case_partitions() {
 	drives 8000000 1000000
@@ -258,12 +265,7 @@ case_partitions() {
 		open 0 npmtm0 rw -> ok
 		op 0 MTEOM -> 0
 		write 0 220 5 -> 220
-		op 0 MTSETPART 0 -> 0
-		op 0 MTREW -> 0
-		read 0 1000 -> 100 tag=01
-		op 0 MTSETPART 1 -> 0
-		op 0 MTREW -> 0
-		read 0 1000 -> 200 tag=03
+		$READ_BOTH
 		close 0 -> 0"
 	is "$(kept 'daemon.drive.children | map(.partitions | length) | join(" ")')" "2 2" "partitions"
 	stop_server
@@ -274,6 +276,84 @@ case_partitions() {
 	ok mt -f "$A" partseek 0 0
 	ok mt -f "$A" mkpartition 0
 }
+
+# divided MISHAP: 100 (tag 1) in partition 0; 200 (3), 250 (4) in partition 1, where
+# it stands when that is called; they are there behind it.
+divided() {
+	drives 8000000 1000000
+	new_unit
+	serve "st:$A"
+	script "
+		open 0 npmtm0 rw -> ok
+		op 0 MTSETDRVBUFFER 0x30000400 -> 0
+		op 0 MTMKPART 10 -> 0
+		write 0 100 1 -> 100
+		op 0 MTSETPART 1 -> 0
+		write 0 200 3 -> 200
+		write 0 250 4 -> 250
+		close 0 -> 0"
+	"$1"
+	script "
+		open 0 npmtm0 rw -> ok
+		$READ_BOTH
+		close 0 -> 0"
+	stop_server
+	is "$(in_partition "$A" 0 0)" 100 "partition 0"
+	is "$(in_partition "$A" 1 0)" 200 "partition 1"
+	ok mt -f "$A" partseek 0 0
+	ok mt -f "$A" mkpartition 0
+}
+
+loaded() {
+	script "
+		open 0 npmtm0 rw -> ok
+		op 0 MTLOAD -> 0
+		op 0 MTSETPART 1 -> 0
+		op 0 MTREW -> 0
+		read 0 1000 -> 200 tag=03
+		write 0 260 5 -> 260
+		close 0 -> 0"
+}
+
+# LOAD takes the drive to its first partition, and st does not know.
+case_load_in_a_partition() { divided loaded; }
+
+# Whoever writes next, or goes, learns it.
+powerless() {
+	ctl 0 power
+	like "$(recs write "$NTAPE" 260 1)" '^0 written, 0 marked, EIO' "without power"
+	script "
+		open 0 npmtm0 rw -> ok
+		op 0 MTREW -> 0
+		read 0 1000 -> 200 tag=03
+		close 0 -> 0"
+	ctl 0 power
+	mt -f "$NTAPE" rewind > "$T/said" 2>&1
+	ok mt -f "$NTAPE" rewind
+}
+
+case_power_in_a_partition() { divided powerless; }
+
+bad() {
+	script "
+		open 0 npmtm0 rw -> ok
+		op 0 MTSETPART 0 -> 0
+		op 0 MTREW -> 0
+		close 0 -> 0"
+	ctl 0 fail 2b 3 0 15 0 1000
+	script "
+		open 0 npmtm0 rw -> ok
+		op 0 MTSETPART 1 -> 0
+		op 0 MTREW -> -1 EIO
+		op 0 MTSETPART 0 -> 0
+		op 0 MTREW -> 0
+		read 0 1000 -> 100 tag=01
+		close 0 -> 0"
+	ctl 0 fail 0 0 0 0 0 0
+}
+
+# One that cannot be gone to leaves the other one.
+case_bad_partition() { divided bad; }
 
 case_write_protection() {
 	drives 8000000 1000000

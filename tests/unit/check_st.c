@@ -2,10 +2,13 @@
 /* The st drive, over calls that answer as st and a drive do. */
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fakest.h"
+#include "folder.h"
 #include "memleaf.h"
 #include "suite.h"
 
@@ -1034,6 +1037,348 @@ START_TEST(reset_in_a_partition)
 }
 END_TEST
 
+/* What is in both, whatever has gone wrong. */
+static void ck_both(void)
+{
+	rig.place = (struct pmt_place){ .generation = rig.place.generation };
+	expect_text("zero");
+	ck_good(go_to(1, 0));
+	expect_text("one");
+	expect_text("two");
+}
+
+/* LOAD takes the drive to its first partition, and st does not know. */
+START_TEST(loaded_in_a_partition)
+{
+	two_partitions();
+	ck_good(rig_op(&rig, PMT_OP_LOAD));
+	ck_assert_uint_eq(rig.result.place.partition, 0);
+	ck_both();
+}
+END_TEST
+
+/* What meets it when the drive has lost power. */
+static const struct pmt_command meets[] = {
+	{ .op = PMT_OP_TEST },
+	{ .op = PMT_OP_WRITE, .flags = PMT_CMD_POSITIONED, .length = 3 },
+	{ .op = PMT_OP_WRITE, .flags = PMT_CMD_POSITIONED, .length = 6, .block_size = 3 },
+	{ .op = PMT_OP_WRITE_FILEMARKS, .count = 0 },
+	{ .op = PMT_OP_WRITE_FILEMARKS, .flags = PMT_CMD_POSITIONED, .count = 3 },
+	{ .op = PMT_OP_READ, .length = 6 },
+	{ .op = PMT_OP_READ, .length = 6, .block_size = 3 },
+	{ .op = PMT_OP_SPACE, .argument = PMT_SPACE_RECORDS, .count = -1 },
+	{ .op = PMT_OP_SPACE, .argument = PMT_SPACE_FILEMARKS, .count = -1 },
+	{ .op = PMT_OP_SPACE, .argument = PMT_SPACE_RECORDS, .count = 2 },
+	{ .op = PMT_OP_SPACE, .argument = PMT_SPACE_FILEMARKS, .count = 2 },
+	{ .op = PMT_OP_MODE },
+	/* They go where they are to, all the same: */
+	{ .op = PMT_OP_SPACE, .argument = PMT_SPACE_EOD },
+	{ .op = PMT_OP_REWIND },
+};
+#define MEETS ((int)(sizeof(meets) / sizeof(meets[0])))
+#define GOES (MEETS - 2)
+
+static void meet(const struct pmt_command *what, const struct pmt_place *at)
+{
+	struct pmt_command cmd = *what;
+	char buffer[8] = "newnew";
+
+	fake_power_cycle();
+	cmd.place = *at;
+	cmd.modes.buffered = !fake.buffered;
+	rig_do(&rig, cmd, buffer);
+	if (what < &meets[GOES])
+		ck_assert_int_eq(rig.result.status, PMT_STATUS_CHECK);
+}
+
+static void sync_all(void)
+{
+	ck_good(rig_do(&rig, (struct pmt_command){ .op = PMT_OP_WRITE_FILEMARKS,
+						   .place = rig.place }, NULL));
+}
+
+/*
+ * At the first block of its partition or behind it; the cartridge has a serial number or
+ * not, the first partition something or nothing.
+ */
+START_TEST(power_lost_in_a_partition)
+{
+	bool blank = _i & 4;
+	struct pmt_place before;
+
+	strcpy(fake.serial, _i & 1 ? "A" : "");
+	two_partitions();
+	sync_all();
+	if (_i & 2)
+		ck_good(go_to(1, 0));
+	if (blank) {
+		free(fake.parts[0].objects[0].data);
+		fake.parts[0].n = 0;
+	}
+	before = rig.place;
+	meet(&meets[_i / 8], &before);
+	if (rig.result.key == PMT_KEY_ATTENTION && rig.result.asc == 0x28) {
+		/* Nobody can tell: another cartridge. */
+		ck_assert_uint_eq(fake.n, !blank);
+		return;
+	}
+	if (rig.result.key == PMT_KEY_ATTENTION) {
+		rig.place = before;
+		ck_good(rig_op(&rig, PMT_OP_REWIND));
+	} else {
+		rig.place = rig.result.place;
+	}
+	ck_assert_uint_eq(rig.result.place.partition, 1);
+	ck_good(write_there("new"));
+	ck_assert_uint_eq(fake.part, 1);
+	ck_good(go_to(0, 0));
+	ck_assert_uint_eq(fake.n, !blank);
+}
+END_TEST
+
+/* The same with the one partition of most cartridges: nothing is written at its beginning. */
+START_TEST(power_lost)
+{
+	struct pmt_place before;
+
+	strcpy(fake.serial, _i & 1 ? "A" : "");
+	open_st();
+	ck_good(rig_write(&rig, "one"));
+	if (_i & 2)
+		ck_good(rig_write(&rig, "two"));
+	sync_all();
+	before = rig.place;
+	meet(&meets[_i / 4], &before);
+	if (rig.result.key == PMT_KEY_ATTENTION) {
+		ck_assert_uint_eq(fake.at, 0);
+		ck_assert_uint_eq(fake.n, before.lbn);
+		return;
+	}
+	if (_i / 4 < GOES && !(rig.result.sense & PMT_SENSE_EOM))
+		ck_assert_uint_eq(rig.result.place.lbn, before.lbn);
+	ck_assert_mem_eq(fake.objects[0].data, "one", 3);
+}
+END_TEST
+
+/* st has noticed, too; it goes to where MTSETPART said last. */
+START_TEST(first_partition_behind_a_reset)
+{
+	two_partitions();
+	fake_power_cycle();
+	fake.attention = 0;
+	fake.lost = true;
+	rig_write(&rig, "new");
+	ck_assert_int_eq(rig.result.status, PMT_STATUS_CHECK);
+	ck_both();
+}
+END_TEST
+
+/* It can not be gone to: for a while, or any more.  The other one is as it was. */
+START_TEST(switch_that_fails)
+{
+	static const unsigned int tries[] = { 3, 4, 5, 1000 };
+
+	two_partitions();
+	ck_good(go_to(0, 0));
+	fake.bad_part = 1;
+	fake.fail_switches = tries[_i];
+	go_to(1, 0);
+	ck_assert_int_eq(rig.result.status, PMT_STATUS_CHECK);
+	rig.place = (struct pmt_place){ .generation = 2 };
+	expect_text("zero");
+	rig.place = (struct pmt_place){ .generation = 2 };
+	ck_good(write_there("nil"));
+	ck_good(rig_op(&rig, PMT_OP_REWIND));
+	expect_text("nil");
+	ck_assert_uint_eq(fake.part, 0);
+	rig_close(&rig);
+	fake.fail_switches = 0;
+	open_st();
+	ck_good(go_to(1, 0));
+	expect_text("one");
+	expect_text("two");
+}
+END_TEST
+
+/* Where data ends is of the partition that the tape was in. */
+START_TEST(end_of_another_partition)
+{
+	strcpy(fake.serial, "A");
+	two_partitions();
+	ck_good(go_to(0, 0));
+	for (int i = 0; i < 4; i++)
+		ck_good(write_there("zero"));
+	ck_good(go_to(1, 2));
+	rig_op(&rig, PMT_OP_TEST);
+	ck_assert_uint_eq(rig.result.key, 0);
+	rig_space(&rig, PMT_SPACE_RECORDS, 1);
+	ck_sense(PMT_KEY_BLANK, 0x00, 0x05);
+	fake_power_cycle();
+	write_there("new");
+	ck_sense(PMT_KEY_ATTENTION, 0x29, 0x00);
+	rig.place = (struct pmt_place){ .generation = 2, .lbn = 2,
+					.file = PMT_UNKNOWN, .block = PMT_UNKNOWN };
+	ck_good(rig_do(&rig, (struct pmt_command){ .op = PMT_OP_ERASE, .place = rig.place,
+						   .flags = PMT_CMD_POSITIONED }, NULL));
+	ck_assert_uint_eq(fake.part, 0);
+	ck_assert_uint_eq(fake.n, 2);
+}
+END_TEST
+
+/* A cartridge with one came in behind a reset; on the way st has rewound it. */
+START_TEST(partition_that_is_gone)
+{
+	two_partitions();
+	ck_good(go_to(0, 1));
+	fake.lost = true;
+	fake.n_parts = 1;
+	go_to(1, 0);
+	ck_sense(PMT_KEY_ILLEGAL, 0x24, 0x00);
+	rig.place = (struct pmt_place){ .generation = 2, .lbn = 1, .block = 1 };
+	ck_good(write_there("more"));
+	ck_assert_uint_eq(fake.n, 2);
+}
+END_TEST
+
+/* It has gone, and once it cannot say where. */
+START_TEST(does_not_say_where)
+{
+	two_partitions();
+	fake.fail_asking = 1;
+	ck_good(rig_op(&rig, PMT_OP_REWIND));
+	expect_text("one");
+	fake.fail_asking = 3;
+	rig_op(&rig, PMT_OP_REWIND);
+	ck_sense(PMT_KEY_MEDIUM, 0x3b, 0x00);
+	rig.place = (struct pmt_place){ .generation = 2, .partition = 1 };
+	expect_text("one");
+}
+END_TEST
+
+/* The same by what was kept of who was killed, and st had to write a mark. */
+START_TEST(left_in_a_partition_and_kept)
+{
+	open_kept();
+	rig_close(&rig);
+	fake.n_parts = 2;
+	fake.no_sg = fake.writing = true;
+	rig.session.place = rig.place;
+	open_st();
+	ck_assert_uint_eq(fake.opens, 1);
+	ck_assert_uint_eq(fake.auto_marks, 0);
+	ck_good(rig_write(&rig, "three"));
+	ck_at(3, 0, 3);
+	ck_assert_uint_eq(fake.part, 0);
+}
+END_TEST
+
+/* Who cannot ask the drive uses the first one, wherever it was left. */
+START_TEST(left_in_a_partition)
+{
+	two_partitions();
+	rig_close(&rig);
+	ck_assert_uint_eq(fake.part, 1);
+	fake.no_sg = true;
+	fake.bad_part = 0;
+	fake.fail_switches = _i == 1 ? 1000 : 0;
+	if (_i == 2)
+		fake.st_part = fake.new_part = 0;	/* st was loaded anew */
+	if (_i == 1) {
+		ck_assert_int_eq(rig_open(&rig, "fakest:0"), -EIO);
+		return;
+	}
+	rig.session.place = (struct pmt_place){ 0 };
+	open_st();
+	ck_partitions(1u);
+	ck_good(write_there("new"));
+	ck_assert_uint_eq(fake.part, 0);
+	ck_assert_uint_eq(fake.n, 1);
+	ck_assert_uint_eq(fake.parts[1].n, 2);
+}
+END_TEST
+
+/* A server goes while its st owes a switch that never succeeds. */
+START_TEST(switch_is_not_inherited)
+{
+	two_partitions();
+	ck_good(go_to(0, 1));
+	rig_close(&rig);
+	rig.session.place = rig.place;
+	fake.new_part = fake.bad_part = 1;
+	fake.fail_switches = 1000;
+	open_st();
+	ck_partitions(2u);
+	rig.place = (struct pmt_place){ .generation = 2 };
+	expect_text("zero");
+}
+END_TEST
+
+static bool second_is_longer(void)
+{
+	char *json;
+	bool longer;
+
+	ck_assert_int_eq(pmt_drive_status_json(rig.drive, &json), 0);
+	longer = strstr(json, "\"longer\"");
+	free(json);
+	return longer;
+}
+
+/* What cannot be cut in one partition is no end of another one, nor gone by writing there. */
+START_TEST(longer_in_a_partition)
+{
+	static char large[60000];
+	struct pmt_command write = { .op = PMT_OP_WRITE, .flags = PMT_CMD_POSITIONED,
+				     .length = sizeof(large) };
+	unsigned int end;
+	char spec[300];
+	int fd;
+
+	folder_make();
+	fake.more = 1;
+	snprintf(spec, sizeof(spec), "mirror(delay?ms=2|image:%s?capacity=64M,fakest:0)", path("a"));
+	ck_assert_int_eq(rig_open(&rig, spec), 0);
+	ck_good(format(2, 1));
+	for (int i = 0; i < 60; i++)
+		ck_good(write_there("zero"));
+	ck_good(go_to(1, 0));
+	fake.refuses_erase = true;
+	do {
+		write.place = rig.place;
+		rig_do(&rig, write, large);
+	} while (rig.result.key == PMT_KEY_NONE);
+	ck_assert_uint_eq(rig.result.key, PMT_KEY_OVERFLOW);
+	ck_assert_uint_lt(rig.place.lbn, 59);
+	ck_assert(second_is_longer());
+	ck_good(go_to(0, 59));
+	fd = open(path("a"), O_WRONLY);
+	ck_assert_int_eq(pwrite(fd, "????", 4, lseek(fd, 0, SEEK_END) - 12), 4);
+	close(fd);
+	expect_text("zero");		/* of the one that is longer, elsewhere */
+	ck_good(write_there("more"));
+	ck_assert(second_is_longer());
+	/* A server that knows no more than that one is. */
+	rig.session.cookie = rig.result.cookie;
+	rig.session.place = rig.place;
+	rig_close(&rig);
+	ck_assert_int_eq(rig_open(&rig, spec), 0);
+	ck_good(write_there("more"));
+	ck_assert(second_is_longer());
+	end = fake.parts[1].n;
+	ck_good(go_to(1, end - 2));
+	ck_good(rig_do(&rig, (struct pmt_command){ .op = PMT_OP_READ, .place = rig.place,
+						   .length = sizeof(large) }, large));
+	rig_do(&rig, (struct pmt_command){ .op = PMT_OP_READ, .place = rig.place,
+					   .length = sizeof(large) }, large);
+	ck_sense(PMT_KEY_BLANK, 0x00, 0x05);
+	ck_good(go_to(1, end - 2));
+	ck_good(write_there("over"));
+	ck_assert(!second_is_longer());
+	rig_close(&rig);
+	folder_remove();
+}
+END_TEST
+
 START_TEST(format_refused)
 {
 	fake.more = 1;
@@ -1405,7 +1750,10 @@ static Suite *st_suite(void)
 		begins_without_position, cut, kept_and_moved, kept_of_what_was_unplugged,
 		kept_no_longer, kept_and_synced, immediate_marks, partitions,
 		partition_of_a_command, partition_of_the_next_server, reset_in_a_partition,
-		format_refused,
+		loaded_in_a_partition, first_partition_behind_a_reset,
+		end_of_another_partition, partition_that_is_gone,
+		switch_is_not_inherited, does_not_say_where,
+		left_in_a_partition_and_kept, longer_in_a_partition, format_refused,
 		lost_from_the_buffer,
 		protected_medium, protected_in_use, no_cartridge, next_volume, changed,
 		kept_and_reset, kept_and_changed, kept_and_changed_in_a_mirror,
@@ -1421,6 +1769,10 @@ static Suite *st_suite(void)
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 		tcase_add_test(tcase, tests[i]);
 	tcase_add_loop_test(tcase, phantom, 0, 4);
+	tcase_add_loop_test(tcase, power_lost_in_a_partition, 0, 8 * MEETS);
+	tcase_add_loop_test(tcase, power_lost, 0, 4 * MEETS);
+	tcase_add_loop_test(tcase, switch_that_fails, 0, 4);
+	tcase_add_loop_test(tcase, left_in_a_partition, 0, 3);
 	tcase_add_loop_test(tcase, kept_from_who_was_killed, 0, 2);
 	tcase_add_loop_test(tcase, empty_then_another, 0, 2);
 	tcase_add_loop_test(tcase, cut_by_mark, 0, 4);

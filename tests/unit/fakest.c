@@ -65,6 +65,44 @@ static bool is_early(void)
 	return fake.capacity && used() > fake.capacity - fake.ew;
 }
 
+static bool can_partitions(void)
+{
+	return fake.options & MT_ST_CAN_PARTITIONS;
+}
+
+/* st's set_location(): to another partition if it thinks to be elsewhere. */
+static int set_location(unsigned int part, uint32_t to)
+{
+	bool changes = part != fake.st_part;
+
+	if (part && !can_partitions())
+		return -EINVAL;
+	if (meets_something() || (fake.no_position && !changes))
+		return -EIO;
+	if (changes && fake.fail_switches && part == fake.bad_part) {
+		fake.fail_switches--;
+		fake.st_part = can_partitions() ? fake.part : fake.st_part;
+		return -EIO;
+	}
+	if (changes && part != fake.part)
+		enter(part);
+	fake.seeks++;
+	fake.file = fake.block = -1;
+	fake.eof = FAKE_NONE;
+	fake.at = to < fake.n ? to : fake.n;
+	if (can_partitions())
+		fake.st_part = to > fake.n ? fake.part : part;
+	return to > fake.n ? -EIO : 0;
+}
+
+/* Before nearly all st goes to where MTSETPART has said. */
+static int switch_partition(void)
+{
+	if (!can_partitions() || !fake.ready || fake.st_part == fake.new_part)
+		return 0;
+	return set_location(fake.new_part, 0);
+}
+
 /* ---- calls ---- */
 
 static int fake_open(struct pmt_st *st, int flags)
@@ -130,6 +168,8 @@ static ssize_t fake_write(struct pmt_st *st, const void *data, size_t length)
 		return -EACCES;
 	if (length % size || size > fake.most || size < fake.least)
 		return -EINVAL;
+	if (fake.lost || switch_partition())
+		return -EIO;
 	if (fake.eof == FAKE_EW) {
 		fake.eof = FAKE_EOD1;
 		return -ENOSPC;
@@ -166,7 +206,7 @@ static ssize_t read_blocks(char *buffer, size_t size)
 
 static ssize_t fake_read(struct pmt_st *st, void *buffer, size_t size)
 {
-	const struct fake_object *object = &fake.objects[fake.at];
+	const struct fake_object *object;
 
 	(void)st;
 	fake.writing = false;
@@ -176,8 +216,9 @@ static ssize_t fake_read(struct pmt_st *st, void *buffer, size_t size)
 		return -ENOMEDIUM;
 	if (size > fake.most)
 		return -EINVAL;
-	if (meets_something())
+	if (fake.lost || switch_partition() || meets_something())
 		return -EIO;
+	object = &fake.objects[fake.at];
 	if (fake.block_size)
 		return read_blocks(buffer, size);
 	if (fake.at == fake.n) {
@@ -296,10 +337,8 @@ static int write_marks(int count)
 
 static int set_partition(unsigned int part)
 {
-	if (!(fake.options & MT_ST_CAN_PARTITIONS) || part >= fake.n_parts)
+	if (!can_partitions() || part >= fake.n_parts)
 		return -EINVAL;
-	if (fake.lost)
-		return -EIO;
 	fake.new_part = part;
 	return 0;
 }
@@ -316,27 +355,13 @@ static void wipe(void)
 
 static int make_partitions(int megabytes)
 {
-	if (!(fake.options & MT_ST_CAN_PARTITIONS) || megabytes >= 65535)
+	if (!can_partitions() || megabytes >= 65535)
 		return -EINVAL;
 	wipe();
 	fake.n_parts = megabytes ? 2 : 1;
-	fake.new_part = 0;
+	fake.st_part = fake.new_part = 0;
 	fake.file = fake.block = 0;
 	return 0;
-}
-
-static int seek(uint32_t to)
-{
-	if (fake.no_position && fake.part == fake.new_part)
-		return -EIO;
-	if (fake.part != fake.new_part)
-		enter(fake.new_part);
-	fake.lost = false;
-	fake.seeks++;
-	fake.file = fake.block = -1;
-	fake.eof = FAKE_NONE;
-	fake.at = to < fake.n ? to : fake.n;
-	return to > fake.n ? -EIO : 0;
 }
 
 static int motion(const struct mtop *op)
@@ -354,7 +379,6 @@ static int motion(const struct mtop *op)
 		return write_marks(op->mt_count);
 	case MTSETPART: return set_partition((unsigned int)op->mt_count);
 	case MTMKPART: return make_partitions(op->mt_count);
-	case MTSEEK: return seek((uint32_t)op->mt_count);
 	case MTEOM:
 		forward_marks(10000);
 		return 0;
@@ -366,9 +390,6 @@ static int motion(const struct mtop *op)
 		return 0;
 	case MTREW:
 		fake.rewinds++;
-		if (fake.lost && fake.part != fake.new_part)
-			enter(fake.new_part);
-		fake.lost = false;
 		fake.at = 0;
 		fake.file = fake.block = 0;
 		fake.eof = FAKE_NONE;
@@ -379,6 +400,7 @@ static int motion(const struct mtop *op)
 		fake.file = fake.block = 0;
 		return 0;
 	case MTLOAD:
+		enter(0);
 		fake.at = 0;
 		return 0;
 	default:
@@ -415,6 +437,25 @@ static bool set_something(const struct mtop *op)
 	}
 }
 
+static bool before_a_switch(short op)
+{
+	return op == MTSETPART || op == MTMKPART || op == MTLOAD || op == MTOFFL;
+}
+
+/* The drive is told, by MODE SELECT. */
+static bool is_mode(const struct mtop *op)
+{
+	return op->mt_op == MTSETBLK || op->mt_op == MTCOMPRESSION ||
+	       (op->mt_op == MTSETDRVBUFFER && !(op->mt_count & MT_ST_OPTIONS));
+}
+
+/* What st takes behind a reset. */
+static bool finds_itself(short op)
+{
+	return op == MTREW || op == MTOFFL || op == MTLOAD || op == MTSEEK || op == MTEOM ||
+	       op == MTERASE;
+}
+
 static int fake_op(const struct mtop *op)
 {
 	bool first = op->mt_op == MTREW || op->mt_op == MTOFFL || op->mt_op == MTSEEK ||
@@ -426,14 +467,28 @@ static int fake_op(const struct mtop *op)
 		return -EIO;
 	if (!fake.ready)
 		return -ENOMEDIUM;
+	if (fake.lost && !finds_itself(op->mt_op))
+		return -EIO;
+	if (fake.lost) {
+		fake.st_part = 0;
+		fake.writing = false;
+		switch_partition();
+	}
+	fake.lost = false;
+	if (is_mode(op) && (switch_partition() || meets_something()))
+		return -EIO;
 	if (set_something(op))
 		return 0;
 	if (fake.writing && first) {
 		write_marks(1);
 		fake.auto_marks++;
 	}
-	fake.writing = false;
-	if (op->mt_op != MTTELL && meets_something())
+	fake.writing = fake.writing && op->mt_op == MTSETPART;
+	if (op->mt_op == MTSEEK)
+		return set_location(fake.new_part, (uint32_t)op->mt_count);
+	if (!before_a_switch(op->mt_op) && switch_partition())
+		return -EIO;
+	if (op->mt_op != MTTELL && op->mt_op != MTSETPART && meets_something())
 		return -EIO;
 	return motion(op);
 }
@@ -452,6 +507,7 @@ static void fake_status(struct mtget *status)
 		flags |= 0x00010000;
 	*status = (struct mtget){ .mt_gstat = (long)flags,
 				  .mt_dsreg = 0x5eL << 24 | fake.block_size,
+				  .mt_resid = fake.st_part,
 				  .mt_fileno = (__kernel_daddr_t)fake.file,
 				  .mt_blkno = (__kernel_daddr_t)fake.block };
 }
@@ -504,6 +560,8 @@ static int fake_sg(sg_io_hdr_t *io)
 
 	if (fake.no_sg)
 		return -EPERM;
+	if (fake.lost || switch_partition())
+		return -EIO;
 	io->status = 0;
 	if (fake.attention) {
 		sense(io, 6, (uint8_t)fake.attention);
@@ -516,6 +574,8 @@ static int fake_sg(sg_io_hdr_t *io)
 		sense(io, 2, 0x3a);
 	else if (io->cmdp[0] == 0x8c)
 		read_attribute(io);
+	else if (io->cmdp[0] == 0x34 && fake.fail_asking && fake.fail_asking--)
+		sense(io, 0xb, 0x47);
 	else if (io->cmdp[0] == 0x34)
 		((uint8_t *)io->dxferp)[1] = (uint8_t)fake.part;
 	else if (io->cmdp[0] == 0x1a && io->cmdp[2] == 0x11)
@@ -538,10 +598,13 @@ static int fake_ioctl(struct pmt_st *st, unsigned long request, void *argument)
 	case MTIOCTOP:
 		return fake_op(argument);
 	case MTIOCGET:
+		if (!fake.lost && switch_partition())
+			return -EIO;
 		fake_status(argument);
 		return 0;
 	case MTIOCPOS:
-		if (fake.no_position || !fake.ready || meets_something())
+		if (fake.lost || switch_partition() || fake.no_position || !fake.ready ||
+		    meets_something())
 			return -EIO;
 		position->mt_blkno = fake.at;
 		if (!fake.at)
@@ -578,7 +641,17 @@ void fake_free(void)
 {
 	wipe();
 	fake.n_parts = 1;
-	fake.new_part = 0;
+	fake.st_part = fake.new_part = 0;
+}
+
+void fake_power_cycle(void)
+{
+	for (unsigned int i = 0; i < 4; i++) {
+		enter(i);
+		fake.at = 0;
+	}
+	enter(0);
+	fake.attention = 0x29;
 }
 
 void fake_insert(const char *serial)

@@ -37,13 +37,15 @@ struct fake_drive {
 	/* The next command gets this sense and is not executed (st: EIO). */
 	unsigned int attention;		/* ASC; 0: none */
 	unsigned int fail_writes;	/* so many meet a medium error */
+	unsigned int bad_part, fail_switches;	/* so many LOCATEs into it */
+	unsigned int fail_asking;	/* so many READ POSITIONs by SG_IO */
 	/* What st knows: */
 	enum fake_eof eof;
 	long file, block;
 	uint32_t block_size, options;
 	int buffered, compression, locked;
 	bool writing, ready, st_protected, lost;
-	unsigned int new_part;
+	unsigned int st_part, new_part;	/* where it thinks to be; where it will go first */
 	bool dead;			/* what is open is of a drive that was unplugged */
 	/* What was done: */
 	bool open;
@@ -57,6 +59,8 @@ extern const struct pmt_st_calls fake_calls;
 
 /* A drive with a blank cartridge, and the kind "fakest". */
 void fake_reset(void);
+/* The drive loses power: it comes back at the beginning of its first partition. */
+void fake_power_cycle(void);
 /* Another cartridge, blank, comes in: the drive is at its beginning. */
 void fake_insert(const char *serial);
 void fake_free(void);

@@ -902,6 +902,12 @@ static void ctl_ua(struct oracle *o, const u32 *v)
 	set_attention(o, v[0], v[1]);
 }
 
+static void ctl_power(struct oracle *o, const u32 *v)
+{
+	rewind_all(o);
+	set_attention(o, 0x29, 0);
+}
+
 static void ctl_fail(struct oracle *o, const u32 *v)
 {
 	o->failure = (struct failure){
@@ -953,6 +959,7 @@ static const struct ctl_verb {
 	{ "wp", "b", ctl_wp },
 	{ "cap", "dd", ctl_cap },
 	{ "ua", "xx", ctl_ua },
+	{ "power", "", ctl_power },
 	{ "fail", "xkfxxd", ctl_fail },
 	{ "defer", "xkxxd", ctl_defer },
 	{ "notready", "d", ctl_notready },
