@@ -45,7 +45,7 @@ unloaded() {
 
 # Each unloading takes seconds where the kernel puts releases off: of the several
 # hundred allocations some fail, in a long run more.
-step=$((${PMT_FUZZ_SECONDS:-20} >= 100 ? 3 : 13))
+step=$((${PMT_FUZZ_SECONDS:-20} >= 100 ? 5 : 13))
 
 # Nobody has them open: what the first case has left alive would show here.
 case_loading() {
