@@ -1027,7 +1027,7 @@ static bool only_goes(const struct pmt_command *cmd)
 static bool is_other_format(struct pmt_leaf *leaf, const struct pmt_command *cmd)
 {
 	return (cmd->op == PMT_OP_FORMAT || cmd->op == PMT_OP_MAY_FORMAT) &&
-	       cmd->place.generation < leaf->place.generation &&
+	       cmd->place.generation < leaf->place.generation && leaf->present &&
 	       cmd->argument != partitions(leaf);
 }
 

@@ -96,9 +96,7 @@ static int st_set_modes(struct pmt_leaf *leaf, const struct pmt_modes *modes)
 		rc = set_compression(st, modes);
 	if (rc == 0)
 		rc = set_lock(st, modes);
-	if (rc)
-		rc = pmt_st_failed(st, rc);
-	return !rc || rc == -ECONNRESET || rc == -ESTALE ? rc : -ENOTSUP;
+	return rc ? pmt_st_refused(st, rc) : 0;
 }
 
 /* What st says of the medium, and what the drive says. */

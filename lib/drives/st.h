@@ -87,6 +87,9 @@ bool pmt_st_astray(struct pmt_st *, const struct pmt_place *from, bool back);
 void pmt_st_idle(struct pmt_st *);
 /* What an error is for a leaf; where the drive stands is asked anew. */
 int pmt_st_failed(struct pmt_st *, int rc);
+/* The drive did not take a setting: -ENOTSUP, but if it is told that way that it was reset
+ * or has another cartridge.  Without READ POSITION nobody knows. */
+int pmt_st_refused(struct pmt_st *, int rc);
 /* MTFSR shows that data ends here; if it has passed a record, it is behind that. */
 bool pmt_st_at_end(struct pmt_st *, bool *passed);
 int pmt_st_set_block_size(struct pmt_st *, uint32_t size);
@@ -110,7 +113,8 @@ int pmt_st_partition(struct pmt_st *, uint32_t *partition);
 /* A switch that st still owes is forgotten; what st does next it may begin with going
  * to where it was last in the partition where the drive is. */
 void pmt_st_stay(struct pmt_st *);
-/* Where one partition is all that can be used: be in it.  0, -errno it is not. */
+/* Where one partition is all that can be used, and st knows to be in another: go there.
+ * 0, -errno it does not get there. */
 int pmt_st_first_partition(struct pmt_st *);
 /* The next MTSEEK or MTREW goes to it.  -EINVAL: there is none. */
 int pmt_st_enter(struct pmt_st *, uint32_t partition);

@@ -196,12 +196,12 @@ int pmt_st_sync(struct pmt_leaf *leaf)
 			return pmt_st_failed(st, rc);
 		st->writing = false;
 	}
+	rc = expected == PMT_UNKNOWN || !st->positions ? 0 : pmt_st_lbn(st, &lbn);
+	if (rc)
+		return pmt_st_failed(st, rc);
 	st->synced = true;
-	if (expected == PMT_UNKNOWN || !st->positions)
-		return 0;
-	if (pmt_st_lbn(st, &lbn))
-		return pmt_st_failed(st, -EIO);
-	if (lbn == expected && !pmt_st_astray(st, &leaf->place, false))
+	if (expected == PMT_UNKNOWN || !st->positions ||
+	    (lbn == expected && !pmt_st_astray(st, &leaf->place, false)))
 		return 0;
 	pmt_log(LOG_ERR, "%s: it stands at block %llu instead of %llu: what was written is "
 		"not there", st->path, (unsigned long long)lbn, (unsigned long long)expected);
@@ -376,9 +376,7 @@ int pmt_st_read_blocks(struct pmt_leaf *leaf, void *buffer, uint32_t size,
 	pmt_st_idle(st);
 	rc = pmt_st_set_block_size(st, size);
 	if (rc)
-		rc = pmt_st_failed(st, rc);
-	if (rc)
-		return rc == -ECONNRESET || rc == -ESTALE ? rc : -ENOTSUP;
+		return pmt_st_refused(st, rc);
 	if (st->calls->read(st, buffer, (size_t)n * size) == (ssize_t)n * size) {
 		pmt_st_add(&leaf->place.lbn, n);
 		pmt_st_add(&leaf->place.block, n);

@@ -553,6 +553,12 @@ int pmt_st_failed(struct pmt_st *st, int rc)
 	}
 }
 
+int pmt_st_refused(struct pmt_st *st, int rc)
+{
+	rc = rc == -EIO && st->positions ? pmt_st_failed(st, rc) : -ENOTSUP;
+	return rc == -ECONNRESET || rc == -ESTALE ? rc : -ENOTSUP;
+}
+
 bool pmt_st_at_end(struct pmt_st *st, bool *passed)
 {
 	struct mtget status;

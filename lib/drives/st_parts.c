@@ -119,43 +119,28 @@ int pmt_st_enter(struct pmt_st *st, uint32_t partition)
 	return partition < st->partitions ? set_partition(st, partition) : -EINVAL;
 }
 
-/* st asks the drive how many there are, and goes to one that it is not in already. */
-static int go_round(struct pmt_st *st, bool elsewhere)
-{
-	int rc = st->divides ? -EINVAL : set_partition(st, 1);
-
-	if (rc && !elsewhere)
-		return 0;
-	if (rc == 0)
-		pmt_st_op_again(st, MTSEEK, 0);
-	rc = set_partition(st, 0);
-	return rc ? rc : pmt_st_op_again(st, MTSEEK, 0);
-}
-
 int pmt_st_first_partition(struct pmt_st *st)
 {
-	bool elsewhere;
 	struct mtget status;
 	int rc;
 
-	if (st->partitions > 1)
-		return 0;
-	elsewhere = pmt_st_status(st, &status) == 0 && status.mt_resid;
-	if (st->divides && !elsewhere)
+	if (st->partitions > 1 || pmt_st_status(st, &status) || !status.mt_resid)
 		return 0;
 	pmt_st_idle(st);
 	rc = let_switch(st, true);
-	if (rc)
-		return elsewhere ? rc : 0;
-	rc = go_round(st, elsewhere);
+	if (rc == 0)
+		rc = set_partition(st, 0);
+	if (rc == 0)
+		rc = pmt_st_op_again(st, MTSEEK, 0);
 	if (!st->partitions_most)
 		let_switch(st, false);
-	if (rc)
-		pmt_log(LOG_ERR, "%s: it does not get to its first partition, and no other "
-			"can be used without SCSI commands: %s", st->path, strerror(-rc));
+	if (rc == 0 || st->divides)
+		return 0;
+	pmt_log(LOG_ERR, "%s: stands in partition %ld and does not get to the first one, and "
+		"no other can be used without SCSI commands: %s", st->path,
+		(long)status.mt_resid, strerror(-rc));
 	return rc;
 }
-
 
 uint32_t pmt_st_partitions(struct pmt_leaf *leaf)
 {

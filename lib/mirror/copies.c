@@ -396,9 +396,15 @@ void mirror_find_ends(struct mirror *m, uint32_t partition)
 /* Of those that are longer the unit does not know in which of the partitions. */
 static void may_be_longer(struct mirror *m, const uint32_t *count)
 {
+	uint32_t most = 0;
+
+	for (unsigned int i = 0; i < m->n; i++)
+		most = count[i] > most ? count[i] : most;
+	if (!most || most > MIRROR_PARTITIONS)
+		most = MIRROR_PARTITIONS;
 	for (unsigned int i = 0; i < m->n; i++)
 		if (m->copies[i].state == COPY_LONGER)
-			m->copies[i].longer_in = count[i] ? (1u << count[i]) - 1 : 1;
+			m->copies[i].longer_in = (1u << most) - 1;
 	mirror_find_ends(m, m->ends_in);
 }
 

@@ -1258,17 +1258,61 @@ END_TEST
 /* The same by what was kept of who was killed, and st had to write a mark. */
 START_TEST(left_in_a_partition_and_kept)
 {
+	fake.more = 1;
 	open_kept();
+	ck_good(format(2, 1000));
+	ck_good(go_to(1, 0));
+	ck_good(write_there("one"));
 	rig_close(&rig);
-	fake.n_parts = 2;
 	fake.no_sg = fake.writing = true;
-	rig.session.place = rig.place;
+	rig.session.place = (struct pmt_place){ .generation = 2 };
 	open_st();
 	ck_assert_uint_eq(fake.opens, 1);
-	ck_assert_uint_eq(fake.auto_marks, 0);
-	ck_good(rig_write(&rig, "three"));
-	ck_at(3, 0, 3);
 	ck_assert_uint_eq(fake.part, 0);
+	ck_assert_uint_eq(fake.parts[1].n, 1);
+}
+END_TEST
+
+/* Whoever begins moves nothing, of drives that say where they are or not, ask them or not. */
+START_TEST(goes_nowhere_at_first)
+{
+	open_st();
+	write_some();
+	rig_close(&rig);
+	rig.session.place = rig.place;
+	fake.no_sg = _i & 1;
+	fake.more = _i & 2 ? 1 : 0;
+	fake.no_page = fake.more;
+	fake.seeks = fake.rewinds = 0;
+	open_st();
+	ck_assert_uint_eq(fake.at, 7);
+	ck_assert_uint_eq(fake.seeks + fake.rewinds, 0);
+	ck_good(rig_write(&rig, "more"));
+	ck_at(8, 2, 1);
+}
+END_TEST
+
+/* A drive that cannot say where it is, and has no page of what it is told, stays. */
+START_TEST(refused_mode_moves_nothing)
+{
+	struct pmt_command mode = { .op = PMT_OP_MODE };
+
+	fake.no_position = true;
+	open_st();
+	write_some();
+	ck_good(rig_space(&rig, PMT_SPACE_EOD, 0));
+	fake.refuses_mode = true;
+	mode.place = rig.place;
+	mode.modes = rig.session.modes;
+	mode.modes.compression = 1;
+	mode.modes.buffered = !fake.buffered;
+	rig_do(&rig, mode, NULL);
+	ck_sense(PMT_KEY_ILLEGAL, 0x20, 0x00);
+	ck_good(rig_do(&rig, (struct pmt_command){ .op = PMT_OP_WRITE, .length = 4,
+						   .place = rig.place,
+						   .flags = PMT_CMD_HERE |
+							    PMT_CMD_POSITIONED }, "more"));
+	ck_assert_uint_eq(fake.n, 8);
 }
 END_TEST
 
@@ -1280,10 +1324,8 @@ START_TEST(left_in_a_partition)
 	ck_assert_uint_eq(fake.part, 1);
 	fake.no_sg = true;
 	fake.bad_part = 0;
-	fake.fail_switches = _i == 1 ? 1000 : 0;
-	if (_i == 2)
-		fake.st_part = fake.new_part = 0;	/* st was loaded anew */
-	if (_i == 1) {
+	fake.fail_switches = _i ? 1000 : 0;
+	if (_i) {
 		ck_assert_int_eq(rig_open(&rig, "fakest:0"), -EIO);
 		return;
 	}
@@ -1753,7 +1795,7 @@ static Suite *st_suite(void)
 		loaded_in_a_partition, first_partition_behind_a_reset,
 		end_of_another_partition, partition_that_is_gone,
 		switch_is_not_inherited, does_not_say_where,
-		left_in_a_partition_and_kept, longer_in_a_partition, format_refused,
+		left_in_a_partition_and_kept, refused_mode_moves_nothing, longer_in_a_partition, format_refused,
 		lost_from_the_buffer,
 		protected_medium, protected_in_use, no_cartridge, next_volume, changed,
 		kept_and_reset, kept_and_changed, kept_and_changed_in_a_mirror,
@@ -1770,9 +1812,10 @@ static Suite *st_suite(void)
 		tcase_add_test(tcase, tests[i]);
 	tcase_add_loop_test(tcase, phantom, 0, 4);
 	tcase_add_loop_test(tcase, power_lost_in_a_partition, 0, 8 * MEETS);
+	tcase_add_loop_test(tcase, goes_nowhere_at_first, 0, 4);
 	tcase_add_loop_test(tcase, power_lost, 0, 4 * MEETS);
 	tcase_add_loop_test(tcase, switch_that_fails, 0, 4);
-	tcase_add_loop_test(tcase, left_in_a_partition, 0, 3);
+	tcase_add_loop_test(tcase, left_in_a_partition, 0, 2);
 	tcase_add_loop_test(tcase, kept_from_who_was_killed, 0, 2);
 	tcase_add_loop_test(tcase, empty_then_another, 0, 2);
 	tcase_add_loop_test(tcase, cut_by_mark, 0, 4);

@@ -337,7 +337,11 @@ static int write_marks(int count)
 
 static int set_partition(unsigned int part)
 {
-	if (!can_partitions() || part >= fake.n_parts)
+	if (!can_partitions())
+		return -EINVAL;
+	if (part && (fake.no_page || !fake.more))
+		return -EIO;		/* st asks for the page */
+	if (part >= fake.n_parts)
 		return -EINVAL;
 	fake.new_part = part;
 	return 0;
@@ -475,7 +479,7 @@ static int fake_op(const struct mtop *op)
 		switch_partition();
 	}
 	fake.lost = false;
-	if (is_mode(op) && (switch_partition() || meets_something()))
+	if (is_mode(op) && (switch_partition() || meets_something() || fake.refuses_mode))
 		return -EIO;
 	if (set_something(op))
 		return 0;
@@ -548,6 +552,8 @@ static void partition_page(sg_io_hdr_t *io)
 		sense(io, 5, 0x24);
 		return;
 	}
+	if (fake.no_page)		/* another one comes */
+		page[0] = 0x0f;
 	out[3] = 8;
 	memcpy(out + 12, page, sizeof(page));
 }

@@ -31,7 +31,8 @@ struct fake_drive {
 	size_t capacity, ew;		/* bytes of records; 0: endless */
 	bool present, protected, no_position, no_sg, no_erase;
 	bool reload;			/* a stacker's: the next one comes in, written to */
-	bool refuses_erase, refuses_immediate;
+	bool refuses_erase, refuses_immediate, refuses_mode;
+	bool no_page;			/* of partitions */
 	bool eom_at_end, phantom;	/* EOM at end of data; and no residue */
 	char serial[16];		/* "": it has no such memory */
 	/* The next command gets this sense and is not executed (st: EIO). */
