@@ -61,7 +61,8 @@ static int go(struct pmt_st *st, uint32_t partition, uint64_t lbn)
 
 /*
  * Where st is mistaken about the partition it does not tell the drive to change it: the
- * drive, which is asked, is somewhere else.  To go there sets st right.
+ * drive, which is asked, is somewhere else.  To go there sets st right.  A reset that st
+ * learns of on the way, as since Linux 7, lets it ask nothing any more until it rewinds.
  */
 static int go_surely(struct pmt_st *st, uint32_t partition, uint64_t lbn)
 {
@@ -72,13 +73,18 @@ static int go_surely(struct pmt_st *st, uint32_t partition, uint64_t lbn)
 		if (rc == -EINVAL)
 			return rc;
 		if (pmt_st_partition(st, &now)) {
+			bool lost;
+
 			pmt_st_stay(st);
-			if (rc)
-				return rc;
-			if (pmt_st_partition(st, &now)) {
-				st->leaf.place.lbn = PMT_UNKNOWN;
-				return -EIO;
+			lost = pmt_st_partition(st, &now);
+			if (lost && !again) {
+				pmt_st_op(st, MTREW, 1);
+				continue;
 			}
+			if (lost)
+				st->leaf.place.lbn = PMT_UNKNOWN;
+			if (lost || rc)
+				return rc ? rc : -EIO;
 		}
 		if (now == partition)
 			return rc;

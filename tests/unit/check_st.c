@@ -1240,6 +1240,26 @@ START_TEST(partition_that_is_gone)
 }
 END_TEST
 
+/* st learns by a count that there was one, while it moves. */
+START_TEST(reset_that_st_counts)
+{
+	struct pmt_place before;
+
+	two_partitions();
+	before = rig.place;
+	fake.counts = true;
+	fake_power_cycle();
+	fake.st_part = fake.new_part = 0;	/* as behind an earlier one */
+	rig_op(&rig, PMT_OP_TEST);
+	ck_sense(PMT_KEY_ATTENTION, 0x29, 0x00);
+	rig.place = before;
+	ck_good(rig_op(&rig, PMT_OP_REWIND));
+	ck_assert_uint_eq(rig.result.place.partition, 1);
+	expect_text("one");
+	ck_both();
+}
+END_TEST
+
 /* It has gone, and once it cannot say where. */
 START_TEST(does_not_say_where)
 {
@@ -1247,7 +1267,7 @@ START_TEST(does_not_say_where)
 	fake.fail_asking = 1;
 	ck_good(rig_op(&rig, PMT_OP_REWIND));
 	expect_text("one");
-	fake.fail_asking = 3;
+	fake.fail_asking = 6;
 	rig_op(&rig, PMT_OP_REWIND);
 	ck_sense(PMT_KEY_MEDIUM, 0x3b, 0x00);
 	rig.place = (struct pmt_place){ .generation = 2, .partition = 1 };
@@ -1794,7 +1814,7 @@ static Suite *st_suite(void)
 		partition_of_a_command, partition_of_the_next_server, reset_in_a_partition,
 		loaded_in_a_partition, first_partition_behind_a_reset,
 		end_of_another_partition, partition_that_is_gone,
-		switch_is_not_inherited, does_not_say_where,
+		switch_is_not_inherited, reset_that_st_counts, does_not_say_where,
 		left_in_a_partition_and_kept, refused_mode_moves_nothing, longer_in_a_partition, format_refused,
 		lost_from_the_buffer,
 		protected_medium, protected_in_use, no_cartridge, next_volume, changed,

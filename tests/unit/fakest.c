@@ -84,6 +84,8 @@ static int set_location(unsigned int part, uint32_t to)
 		fake.st_part = can_partitions() ? fake.part : fake.st_part;
 		return -EIO;
 	}
+	fake.lost = fake.lost || fake.counted;
+	fake.counted = false;
 	if (changes && part != fake.part)
 		enter(part);
 	fake.seeks++;
@@ -570,6 +572,7 @@ static int fake_sg(sg_io_hdr_t *io)
 		return -EIO;
 	io->status = 0;
 	if (fake.attention) {
+		fake.counted = fake.counts && fake.attention == 0x29;
 		sense(io, 6, (uint8_t)fake.attention);
 		fake.attention = 0;
 		return 0;

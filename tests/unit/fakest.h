@@ -46,6 +46,7 @@ struct fake_drive {
 	uint32_t block_size, options;
 	int buffered, compression, locked;
 	bool writing, ready, st_protected, lost;
+	bool counts, counted;		/* resets that it has not seen: it is lost behind a motion */
 	unsigned int st_part, new_part;	/* where it thinks to be; where it will go first */
 	bool dead;			/* what is open is of a drive that was unplugged */
 	/* What was done: */
