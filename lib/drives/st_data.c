@@ -188,6 +188,7 @@ int pmt_st_sync(struct pmt_leaf *leaf)
 {
 	struct pmt_st *st = pmt_st_of(leaf);
 	__u64 expected = leaf->place.lbn, lbn;
+	bool known = st->positions && expected != PMT_UNKNOWN;
 	int rc;
 
 	if (!st->synced && !leaf->protected) {
@@ -196,12 +197,11 @@ int pmt_st_sync(struct pmt_leaf *leaf)
 			return pmt_st_failed(st, rc);
 		st->writing = false;
 	}
-	rc = expected == PMT_UNKNOWN || !st->positions ? 0 : pmt_st_lbn(st, &lbn);
+	rc = known ? pmt_st_lbn(st, &lbn) : 0;
 	if (rc)
 		return pmt_st_failed(st, rc);
 	st->synced = true;
-	if (expected == PMT_UNKNOWN || !st->positions ||
-	    (lbn == expected && !pmt_st_astray(st, &leaf->place, false)))
+	if (!known || (lbn == expected && !pmt_st_astray(st, &leaf->place, false)))
 		return 0;
 	pmt_log(LOG_ERR, "%s: it stands at block %llu instead of %llu: what was written is "
 		"not there", st->path, (unsigned long long)lbn, (unsigned long long)expected);

@@ -427,7 +427,7 @@ int mirror_look(struct mirror *m, const struct pmt_session *session)
 {
 	uint64_t last = session->medium[PMT_MEDIUM_WORDS - 1], fold = 0;
 	uint32_t count[MIRROR_COPIES_MAX] = { 0 };
-	char why[600] = "";
+	char why[600];
 	bool all = true;
 
 	m->ends_in = session->place.partition;
@@ -455,11 +455,11 @@ int mirror_look(struct mirror *m, const struct pmt_session *session)
 	}
 	if (mirror_count_healthy(m) < (m->degrade ? m->min : m->n))
 		return -ESTALE;
-	if (mirror_differ_in_partitions(m, count, why, sizeof(why)))
+	if (mirror_differ_in_partitions(m, count, why, sizeof(why))) {
 		pmt_log(LOG_ERR, "%s: the copies are no twins: %s; format them alike, each "
 			"alone", m->drive.text, why);
-	if (why[0])
 		return -EINVAL;
+	}
 	mirror_choose_reader(m);
 	if (is_fresh(session) && mirror_is_refused(m, session->place.generation, count))
 		return -EMEDIUMTYPE;

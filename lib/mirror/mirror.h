@@ -185,7 +185,7 @@ void mirror_find_ends(struct mirror *m, uint32_t partition);
 void mirror_note_ends(struct mirror *m, uint32_t partition);
 /* The least that is known: who does not know has a finite window. */
 uint64_t mirror_least_room(const struct mirror *m, const struct slot *slot);
-/* Do those that are longer have something at the place that is not wanted? */
+/* A longer copy, and what it has at the place is not wanted. */
 bool mirror_is_behind(const struct copy *copy, const struct pmt_place *place);
 /* All have written there, or were cut. */
 void mirror_no_longer(struct mirror *m, uint32_t partition);
