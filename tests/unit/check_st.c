@@ -1267,7 +1267,7 @@ START_TEST(does_not_say_where)
 	fake.fail_asking = 1;
 	ck_good(rig_op(&rig, PMT_OP_REWIND));
 	expect_text("one");
-	fake.fail_asking = 6;
+	fake.fail_asking = 6;		/* ... and not behind another rewind, either */
 	rig_op(&rig, PMT_OP_REWIND);
 	ck_sense(PMT_KEY_MEDIUM, 0x3b, 0x00);
 	rig.place = (struct pmt_place){ .generation = 2, .partition = 1 };
@@ -1290,6 +1290,28 @@ START_TEST(left_in_a_partition_and_kept)
 	ck_assert_uint_eq(fake.opens, 1);
 	ck_assert_uint_eq(fake.part, 0);
 	ck_assert_uint_eq(fake.parts[1].n, 1);
+}
+END_TEST
+
+/* The same block of another partition: what was kept says nothing of that. */
+START_TEST(kept_of_another_partition)
+{
+	fake.more = 1;
+	open_kept();
+	ck_good(format(2, 1000));
+	ck_good(write_there("zero"));
+	ck_good(write_there("zero"));
+	ck_good(go_to(1, 0));
+	ck_good(write_there("one"));
+	ck_good(write_there("two"));
+	rig_close(&rig);
+	fake_power_cycle();
+	fake.attention = fake.st_part = fake.new_part = 0;
+	fake.at = 2;
+	rig.session.place = (struct pmt_place){ .generation = 2 };
+	open_st();
+	ck_assert_uint_eq(((struct pmt_st *)rig.drive)->leaf.place.lbn, 2);
+	ck_assert_uint_eq(((struct pmt_st *)rig.drive)->leaf.place.file, UNKNOWN);
 }
 END_TEST
 
@@ -1815,7 +1837,7 @@ static Suite *st_suite(void)
 		loaded_in_a_partition, first_partition_behind_a_reset,
 		end_of_another_partition, partition_that_is_gone,
 		switch_is_not_inherited, reset_that_st_counts, does_not_say_where,
-		left_in_a_partition_and_kept, refused_mode_moves_nothing, longer_in_a_partition, format_refused,
+		left_in_a_partition_and_kept, kept_of_another_partition, refused_mode_moves_nothing, longer_in_a_partition, format_refused,
 		lost_from_the_buffer,
 		protected_medium, protected_in_use, no_cartridge, next_volume, changed,
 		kept_and_reset, kept_and_changed, kept_and_changed_in_a_mirror,
